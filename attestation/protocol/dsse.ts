@@ -1,0 +1,71 @@
+/**
+ * Who signed these bytes? DSSE v1 envelopes (secure-systems-lab/dsse, protocol.md): the signature is over the pre-authentication
+ * encoding (PAE) of payload type and payload, exactly as they came. Ed25519 as OpenSSL decides it (RFC 8032, cofactorless).
+ */
+import { createHash, createPublicKey, verify } from "node:crypto"
+import { z } from "zod"
+import { readJson, writeJson } from "../wire/json.ts"
+import { base64, base64Exactly, fromBase64, hex, toBase64 } from "../wire/text.ts"
+
+/** The payload types of this project. */
+export const payloadTypes = {
+  evidence: "application/vnd.assay.evidence.v1+json",
+  result: "application/vnd.assay.attestation-result.v1+json",
+} as const
+export type PayloadType = (typeof payloadTypes)[keyof typeof payloadTypes]
+
+const envelope = z.strictObject({
+  payloadType: z.enum(Object.values(payloadTypes)),
+  payload: base64(1 << 18),
+  signatures: z.tuple([z.strictObject({ keyid: hex(32), sig: base64Exactly(64) })]),
+})
+/** An envelope as it came: `payload` holds bytes that nobody has vouched for yet. */
+export type Envelope = z.infer<typeof envelope>
+
+/** The most bytes of a whole envelope. */
+export const envelopeLimit = 1 << 19
+
+/** The envelope in `bytes`. Throws Malformed. */
+export const readEnvelope = (bytes: Uint8Array): Envelope => readJson(envelope, bytes, envelopeLimit)
+
+/** PAE(type, payload): what is signed. */
+export function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array {
+  const type = Buffer.from(payloadType, "utf8")
+  const head = `DSSEv1 ${type.length} ${payloadType} ${payload.length} `
+  return new Uint8Array(Buffer.concat([Buffer.from(head, "utf8"), payload]))
+}
+
+/** SubjectPublicKeyInfo of an Ed25519 key (RFC 8410) before its 32 bytes. */
+const spkiHead = Buffer.from("302a300506032b6570032100", "hex")
+const spki = (publicKey: Uint8Array): Buffer => Buffer.concat([spkiHead, publicKey])
+
+/** What an Ed25519 key is called: SHA-256 of its SubjectPublicKeyInfo, in hex, as `openssl pkey -pubin -outform DER | sha256sum` says. */
+export const keyIdOf = (publicKey: Uint8Array): string => createHash("sha256").update(spki(publicKey)).digest("hex")
+
+/** The key in PEM, for people and for openssl. */
+export function toPem(publicKey: Uint8Array): string {
+  return `-----BEGIN PUBLIC KEY-----\n${spki(publicKey).toString("base64")}\n-----END PUBLIC KEY-----\n`
+}
+
+/** Whether `publicKey` (32 bytes) signed `message`; false also for a key that is none. */
+export function ed25519Verifies(publicKey: Uint8Array, message: Uint8Array, sig: Uint8Array): boolean {
+  try {
+    const key = createPublicKey({ key: spki(publicKey), format: "der", type: "spki" })
+    return verify(null, message, key, sig)
+  } catch {
+    return false
+  }
+}
+
+/** Whether the envelope's one signature is by `publicKey`. */
+export function signedEnvelope(by: Uint8Array, signed: Envelope): boolean {
+  const [{ keyid, sig }] = signed.signatures
+  if (keyid !== keyIdOf(by)) return false
+  return ed25519Verifies(by, preAuthentication(signed.payloadType, fromBase64(signed.payload)), fromBase64(sig))
+}
+
+/** The envelope over `payload`, given what signs its pre-authentication encoding. */
+export function seal(payloadType: PayloadType, payload: Uint8Array, publicKey: Uint8Array, sign: (message: Uint8Array) => Uint8Array): Uint8Array {
+  const sig = toBase64(sign(preAuthentication(payloadType, payload)))
+  return writeJson({ payloadType, payload: toBase64(payload), signatures: [{ keyid: keyIdOf(publicKey), sig }] })
+}

@@ -1,0 +1,101 @@
+/**
+ * What is evidence? A DSSE envelope whose payload holds a body and the TPM's quote over it. An *answer* carries the nonce
+ * that asked for it and the channel it was asked on; a *report* was made while nobody asked. Format: docs/the-evidence.md.
+ */
+import { createHash } from "node:crypto"
+import { z } from "zod"
+import { readJson, writeJson } from "../wire/json.ts"
+import { base64, base64Exactly, count, decimal64, hex, instant, line } from "../wire/text.ts"
+import { celLimits } from "../tcg/cel.ts"
+
+/** A Name of SHA-256 or SHA-384, in hex. */
+export const tpmName = z.string().regex(/^(000b[0-9a-f]{64}|000c[0-9a-f]{96})$/, "not the Name of a TPM object in hex")
+
+/** Where evidence stands among the evidence for one audience. */
+const chain = z.strictObject({
+  /** drawn anew at every start of the broker */
+  id: hex(16),
+  /** strictly rising, persisted before the quote; a number may be skipped */
+  sequence: decimal64,
+  /** SHA-256 of the evidence before this one in the chain, or null for the first */
+  previous: hex(32).nullable(),
+  /** for the first only: the last evidence of the chain before it; its digest is null if it was begun and never finished */
+  predecessor: z.strictObject({ id: hex(16), sequence: decimal64, digest: hex(32).nullable() }).nullable(),
+})
+
+/** A log whose first `length` bytes belong to this evidence; they travel beside it. */
+const log = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
+  length: count(celLimits.log),
+  digest: hex(32),
+})
+
+const common = {
+  attester: tpmName,
+  /** Name of the AK that quotes */
+  ak: tpmName,
+  /** Ed25519 public key that signs the envelope */
+  evidenceKey: base64Exactly(32),
+  /** for whom this chain is: a collector's or an outside verifier's name */
+  audience: line(128),
+  chain,
+  /** when the attester says that it made this: a claim */
+  made: instant,
+  /** the kernel's boot id: a label, which root can forge */
+  boot: line(64),
+  selection: z.strictObject({ bank: z.literal("sha256"), pcrs: z.array(count(23)).min(1).max(24) }),
+  /** the PCR that holds our event log */
+  logPcr: count(23),
+  logs: z.array(log).min(1).max(8),
+} as const
+
+const answer = z.strictObject({
+  kind: z.literal("answer"),
+  ...common,
+  nonce: base64Exactly(32),
+  /** RFC 9266 tls-exporter channel binding of the connection that asked, or empty when it came by no connection */
+  channel: base64(32).refine(text => text === "" || text.length === 44, "neither empty nor 32 bytes"),
+  /** whether a secret recovered by TPM2_ActivateCredential is in the qualifying data */
+  credential: z.enum(["none", "recovered"]),
+})
+
+const report = z.strictObject({
+  kind: z.literal("report"),
+  ...common,
+  /** digest of the newest acknowledged evidence that the attester had seen: this was not made before it */
+  after: hex(32).nullable(),
+})
+
+export const body = z.discriminatedUnion("kind", [answer, report])
+export type Body = z.infer<typeof body>
+export type Answer = z.infer<typeof answer>
+
+/** What the TPM signed, and the values that it signed: everything that cannot be in the body. */
+const quoted = z.strictObject({
+  /** TPMS_ATTEST */
+  attest: base64(1024),
+  /** TPMT_SIGNATURE */
+  signature: base64(1024),
+  /** PCR index and value of the selection's bank, in ascending order */
+  pcrs: z.array(z.tuple([count(23), hex(32)])).max(24),
+})
+
+const payload = z.strictObject({ body, quote: quoted })
+export type Payload = z.infer<typeof payload>
+
+/** The most bytes of a payload. */
+export const payloadLimit = 1 << 18
+
+/** The payload in `bytes`. Throws Malformed. */
+export const readPayload = (bytes: Uint8Array): Payload => readJson(payload, bytes, payloadLimit)
+
+/** The exact bytes of a payload. */
+export const writePayload = (value: Payload): Uint8Array => writeJson(value)
+
+/** SHA-256 of the body's exact bytes, which stand in the payload as they are hashed here. */
+export const bodyDigest = (value: Body): Uint8Array => sha256(writeJson(value))
+
+/** What evidence is called: SHA-256 of its payload. The envelope around it may be signed anew; the payload is what is said. */
+export const evidenceDigest = (payloadBytes: Uint8Array): string => createHash("sha256").update(payloadBytes).digest("hex")
+
+const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(bytes).digest())

@@ -1,0 +1,60 @@
+/**
+ * What does a quote bind? The SHA-256 of one framed structure, each field counted by a u16, nothing concatenated bare:
+ * a script needs printf and sha256sum only. The body's digest covers the rest of the evidence.
+ */
+import { createHash } from "node:crypto"
+import { counted, encode, struct } from "../wire/codec.ts"
+import { fromBase64, fromHex } from "../wire/text.ts"
+import { pcrSelections } from "../tcg/pcr.ts"
+import { type Body, bodyDigest } from "./evidence.ts"
+
+const label = new TextEncoder().encode("assay/qualifying-data/v1")
+const field = counted(1024)
+
+const binding = struct({
+  label: field,
+  /** empty for a report */
+  nonce: field,
+  channel: field,
+  /** the secret that TPM2_ActivateCredential recovered, or empty */
+  credential: field,
+  attester: field,
+  /** TPML_PCR_SELECTION as the quote carries it */
+  selection: field,
+  chain: field,
+  /** u64 */
+  sequence: field,
+  /** empty for a chain's first */
+  previous: field,
+  /** digest of our event log */
+  head: field,
+  evidenceKey: field,
+  body: field,
+})
+
+const empty = new Uint8Array(0)
+
+/** The qualifying data for `body`; `credential` is the recovered secret, or empty where there is none. */
+export function qualifyingData(body: Body, credential: Uint8Array): Uint8Array {
+  const bytes = encode(binding, {
+    label,
+    nonce: body.kind === "answer" ? fromBase64(body.nonce) : empty,
+    channel: body.kind === "answer" ? fromBase64(body.channel) : empty,
+    credential,
+    attester: fromHex(body.attester),
+    selection: encode(pcrSelections, [body.selection]),
+    chain: fromHex(body.chain.id),
+    sequence: u64(body.chain.sequence),
+    previous: body.chain.previous === null ? empty : fromHex(body.chain.previous),
+    head: fromHex(body.logs.find(log => log.name === "assay")?.digest ?? ""),
+    evidenceKey: fromBase64(body.evidenceKey),
+    body: bodyDigest(body),
+  })
+  return new Uint8Array(createHash("sha256").update(bytes).digest())
+}
+
+function u64(decimal: string): Uint8Array {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64BE(BigInt(decimal))
+  return new Uint8Array(bytes)
+}

@@ -1,0 +1,49 @@
+/** Which PCRs, in which bank, and what do they hold? TPM 2.0 Library, Part 2, 10.6 (TPMS_PCR_SELECTION) and Part 1, 17. */
+import { createHash } from "node:crypto"
+import { type Codec, counted, list, struct, u8 } from "../wire/codec.ts"
+import { digestSize, type HashAlgorithm, hashAlgorithm } from "./algorithm.ts"
+
+/** The PCRs asked for in one bank, ascending. */
+export type PcrSelection = { readonly bank: HashAlgorithm; readonly pcrs: readonly number[] }
+/** PCR index → value of one bank. */
+export type PcrValues = ReadonlyMap<number, Uint8Array>
+
+const rawSelection = struct({ bank: hashAlgorithm, select: counted(4, u8) })
+
+/** TPMS_PCR_SELECTION: bit i of byte j is PCR 8j + i. Written with the three bytes of a PC client TPM. */
+export const pcrSelection: Codec<PcrSelection> = {
+  read: from => {
+    const { bank, select } = rawSelection.read(from)
+    return { bank, pcrs: selected(select) }
+  },
+  write: (to, { bank, pcrs }) => {
+    const select = new Uint8Array(3)
+    for (const pcr of pcrs) {
+      if (!(pcr >= 0 && pcr < 24)) throw new RangeError(`there is no PCR ${pcr}`)
+      select[pcr >> 3]! |= 1 << (pcr & 7)
+    }
+    rawSelection.write(to, { bank, select })
+  },
+}
+
+/** TPML_PCR_SELECTION, of at most one selection a bank. */
+export const pcrSelections = list(pcrSelection, 4)
+
+function selected(select: Uint8Array): number[] {
+  return [...select].flatMap((byte, j) => [0, 1, 2, 3, 4, 5, 6, 7].filter(i => byte & (1 << i)).map(i => 8 * j + i))
+}
+
+/** What a PCR becomes when `digest` is extended into it (Part 1, 17.2.3). */
+export function extend(bank: HashAlgorithm, value: Uint8Array, digest: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash(bank).update(value).update(digest).digest())
+}
+
+/** A PCR that nobody extended since it was reset to zero. */
+export const zero = (bank: HashAlgorithm): Uint8Array => new Uint8Array(digestSize[bank])
+
+/** What a quote signs in place of the values: their hash, in ascending order of index (Part 3, 18.4, pcrDigest). */
+export function compositeDigest(hash: HashAlgorithm, pcrs: readonly number[], values: PcrValues): Uint8Array {
+  const composite = createHash(hash)
+  for (const pcr of pcrs) composite.update(values.get(pcr) ?? new Uint8Array(0))
+  return new Uint8Array(composite.digest())
+}

@@ -1,0 +1,39 @@
+/** Did this key sign these bytes? TPMT_SIGNATURE, TPM 2.0 Library, Part 2, 11.3.4, checked by node:crypto. */
+import { constants, type KeyObject, verify } from "node:crypto"
+import { counted, struct, u16, union, type Value } from "../wire/codec.ts"
+import { type HashAlgorithm, hashAlgorithm } from "./algorithm.ts"
+
+const rsa = struct({ hash: hashAlgorithm, value: counted(512) })
+
+/** Exactly one scheme, and only its own fields. */
+export const signature = union(u16, {
+  rsassa: [0x0014, rsa],
+  rsapss: [0x0016, rsa],
+  ecdsa: [0x0018, struct({ hash: hashAlgorithm, r: counted(66), s: counted(66) })],
+})
+export type Signature = Value<typeof signature>
+
+const weak: ReadonlySet<HashAlgorithm> = new Set(["sha1"])
+
+/** Whether `key` made `signed` over `message`. A hash that is too weak, or a scheme that is not the key's, is a no. */
+export function signedBy(key: KeyObject, message: Uint8Array, signed: Signature): boolean {
+  if (weak.has(signed.hash)) return false
+  if (signed.kind === "ecdsa") return key.asymmetricKeyType === "ec" && ecdsa(key, message, signed)
+  if (key.asymmetricKeyType !== "rsa") return false
+  const padding = signed.kind === "rsapss" ? constants.RSA_PKCS1_PSS_PADDING : constants.RSA_PKCS1_PADDING
+  return verify(signed.hash, message, { key, padding, saltLength: constants.RSA_PSS_SALTLEN_AUTO }, signed.value)
+}
+
+const coordinateSize: Readonly<Record<string, number>> = { prime256v1: 32, secp384r1: 48, secp521r1: 66 }
+
+function ecdsa(key: KeyObject, message: Uint8Array, signed: Signature & { kind: "ecdsa" }): boolean {
+  const size = coordinateSize[key.asymmetricKeyDetails?.namedCurve ?? ""]
+  if (size === undefined || signed.r.length > size || signed.s.length > size) return false
+  const raw = Buffer.concat([leftPadded(signed.r, size), leftPadded(signed.s, size)])
+  return verify(signed.hash, message, { key, dsaEncoding: "ieee-p1363" }, raw)
+}
+
+/** `bytes` with zeroes in front up to `size`: TPMs may leave leading zeroes out. */
+export function leftPadded(bytes: Uint8Array, size: number): Uint8Array {
+  return new Uint8Array(Buffer.concat([Buffer.alloc(Math.max(0, size - bytes.length)), bytes]))
+}

@@ -1,0 +1,226 @@
+/**
+ * What can be found, what does it mean for the verdict, and what should a person do? One table.
+ * An id is stored, alerted on and documented (docs/the-findings.md): it may be added, never renamed.
+ */
+
+/**
+ * refuses: the evidence is not authentic; contraindicates: authentic, and not acceptable;
+ * warns: acceptable only as a warning; notes: said, and without effect on the tier.
+ */
+export type Effect = "refuses" | "contraindicates" | "warns" | "notes"
+
+type Row = { readonly effect: Effect; readonly means: string; readonly fix: string }
+
+const row = (effect: Effect, means: string, fix: string): Row => ({ effect, means, fix })
+
+export const findings = {
+  "evidence.malformed": row(
+    "refuses",
+    "the evidence is not in the one spelling that the format allows",
+    "compare the versions of agent and verifier with assay --version; if they agree, look at what stands between them",
+  ),
+  "evidence.key-unknown": row(
+    "refuses",
+    "the envelope names a key that is not pinned for this attester",
+    "if the evidence key was renewed, enrol the attester again; otherwise somebody else signed this",
+  ),
+  "evidence.signature": row(
+    "refuses",
+    "the envelope's signature does not fit its payload",
+    "the evidence was altered or signed by another key: fetch it again from its source",
+  ),
+  "evidence.attester": row(
+    "refuses",
+    "the evidence is another attester's",
+    "compare the attester's name with the one that you asked for",
+  ),
+  "evidence.kind": row(
+    "refuses",
+    "a report came where an answer to a nonce is needed, or an answer where none was asked for",
+    "challenge the attester and keep the answer; a report is history only",
+  ),
+  "nonce.mismatch": row(
+    "refuses",
+    "the evidence answers another nonce",
+    "this is an answer to somebody else's challenge, or an old one: challenge again",
+  ),
+  "nonce.unknown": row(
+    "refuses",
+    "the nonce was never issued to this attester on this connection, was answered already, or has expired",
+    "challenge again; if it repeats, the answer takes longer than the deadline or is being replayed",
+  ),
+  "channel.mismatch": row(
+    "refuses",
+    "the evidence was made for another connection",
+    "something relays or ends TLS between the attester and this verifier: let the connection pass through untouched",
+  ),
+  "channel.not-checkable": row(
+    "notes",
+    "only the two ends of the connection that asked can compare its channel binding",
+    "nothing to do; the collector's own result says whether it compared it",
+  ),
+  "credential.missing": row(
+    "refuses",
+    "the answer does not carry the secret that only the TPM with this EK and AK could recover",
+    "the AK is not in the TPM whose EK you were shown: do not trust the name that came with it",
+  ),
+  "ak.name": row(
+    "refuses",
+    "the evidence names another attestation key than the pinned one",
+    "if the AK was renewed, enrol the attester again; otherwise this is another TPM",
+  ),
+  "ak.unfit": row(
+    "refuses",
+    "the pinned key is no attestation key: it could sign what no TPM made",
+    "enrol the attester again with an agent that makes a restricted signing key",
+  ),
+  "ak.collectors-word": row(
+    "warns",
+    "that this AK lives in that machine's TPM is the collector's word",
+    "give the AK with --ak, or challenge the machine so that its TPM proves it",
+  ),
+  "machine.collectors-word": row(
+    "warns",
+    "that this EK is that machine's is the collector's word",
+    "compare the attester's name with one that you know from the machine's maker or from its owner",
+  ),
+  "quote.malformed": row(
+    "refuses",
+    "what stands for a quote is none: wrong magic, wrong type or wrong structure",
+    "look at the agent's version and TPM; a quote of another structure is never accepted",
+  ),
+  "quote.signature": row(
+    "refuses",
+    "the quote is not signed by the pinned attestation key",
+    "another TPM or a program made this quote: do not trust the machine until it is explained",
+  ),
+  "quote.qualifying-data": row(
+    "refuses",
+    "the quote was made for another nonce, channel, chain, log or body than the evidence shows",
+    "the evidence was put together from parts: fetch it again from its source",
+  ),
+  "quote.selection": row(
+    "refuses",
+    "the quote does not cover the PCRs that are judged, or covers others than the evidence says",
+    "set pcrs in agent.toml so that it covers what the verifier asks for",
+  ),
+  "quote.pcr-digest": row(
+    "refuses",
+    "the PCR values shown are not the quoted ones",
+    "the values were altered, or a PCR changed between reading and quoting: challenge again",
+  ),
+  "log.missing": row("refuses", "a log that the evidence names did not come with it", "export the evidence again with its logs"),
+  "log.unknown": row(
+    "refuses",
+    "the evidence names a log that this verifier does not know",
+    "bring the verifier to the agent's version",
+  ),
+  "log.digest": row(
+    "refuses",
+    "the log is not the one that the evidence names",
+    "the log was edited, cut or exchanged after the quote: fetch it again; if it repeats, treat the machine as altered",
+  ),
+  "log.malformed": row(
+    "refuses",
+    "the log is not in the one spelling that the format allows",
+    "compare the versions of agent and verifier; if they agree, the log was written by something else",
+  ),
+  "log.replay": row(
+    "refuses",
+    "the log does not reproduce the quoted PCR: something extended it besides the agent, reset it, or changed the log",
+    "find what else uses that PCR, then reboot: the log begins anew with the next start",
+  ),
+  "log.epoch": row(
+    "refuses",
+    "the log begins in another epoch than the quoted counters say",
+    "restart the agent so that it opens a log for this boot; if it repeats, the log was carried over",
+  ),
+  "time.ahead": row("warns", "the attester's clock is ahead of the verifier's", "set the clocks of both machines (NTP)"),
+  "chain.replayed": row(
+    "refuses",
+    "the same place in the chain was seen before with other evidence",
+    "two machines use one identity, or a spool was restored: enrol the attester again after finding out which",
+  ),
+  "chain.gap": row(
+    "warns",
+    "evidence between the last seen and this is missing",
+    "ask the agent's spool for it; a gap stays until a named person closes it",
+  ),
+  "chain.restarted": row("notes", "the agent opened a new chain", "nothing to do after a restart of the agent"),
+  "clock.backwards": row(
+    "contraindicates",
+    "the TPM's clock or counters went backwards",
+    "this is an older state of the TPM, or another one: find out before trusting the machine",
+  ),
+  "log.rewritten": row(
+    "contraindicates",
+    "the log is not a continuation of the one seen before in the same epoch",
+    "the PCR was reset and its history written anew: reboot the machine and find out who could use the TPM",
+  ),
+  "epoch.reset": row("notes", "the TPM was reset since the evidence before", "nothing to do after a reboot"),
+  "history.not-checked": row(
+    "notes",
+    "this verifier saw nothing of this attester before: continuity is not checked",
+    "a collector checks it; keep the evidence to check the next against it",
+  ),
+  "root.unendorsed": row(
+    "warns",
+    "no TPM maker vouches for this TPM: it may be software",
+    "use a TPM whose EK certificate leads to a maker's root, or let a named person accept this EK",
+  ),
+  "pin.none": row(
+    "warns",
+    "nobody has approved what this machine may run",
+    "have the owners of weights, runtime and key approve pins; until then a match reads: as recorded",
+  ),
+  "reference.none": row(
+    "warns",
+    "nothing was recorded to compare this machine with",
+    "record a proposal from a known-good state: assay reference record",
+  ),
+  "reference.differs": row(
+    "contraindicates",
+    "a measured fact differs from the recorded one",
+    "if the change was intended, record a new reference; otherwise restore what was there and find out who changed it",
+  ),
+  "reference.missing": row(
+    "contraindicates",
+    "something recorded was not measured",
+    "find out why the agent no longer sees it: a source switched off, a file gone",
+  ),
+  "reference.unlisted": row(
+    "warns",
+    "something was measured that the reference does not list",
+    "add it to the reference after looking at it, or remove it from the machine",
+  ),
+  "weights.none": row(
+    "warns",
+    "the attester was told of no weights: nothing is said about any model",
+    "name the models in agent.toml under [[weights]]",
+  ),
+  "source.unreadable": row(
+    "warns",
+    "something is there that the agent cannot read",
+    "give the agent's user the right to read it, or install the package that ships the reader",
+  ),
+} as const satisfies Record<string, Row>
+
+export type FindingId = keyof typeof findings
+
+/** One thing found: about which component (a source and subject, or a part of the evidence), what was seen, what was wanted. */
+export type Finding = {
+  readonly id: FindingId
+  readonly component: string
+  readonly seen: string
+  readonly wanted: string
+}
+
+export const finding = (id: FindingId, component: string, seen: string, wanted: string): Finding => ({
+  id,
+  component,
+  seen,
+  wanted,
+})
+
+/** Whether any of `found` keeps the evidence from being authentic. */
+export const refused = (found: readonly Finding[]): boolean => found.some(each => findings[each.id].effect === "refuses")

@@ -1,0 +1,63 @@
+/** Do the logs that came with evidence belong to it, and does ours reproduce the quoted PCR? What they say: `appraise/`. */
+import { createHash } from "node:crypto"
+import { Malformed } from "../wire/codec.ts"
+import { sameBytes, toHex } from "../wire/text.ts"
+import type { Quote } from "../tcg/attest.ts"
+import { readCel, replayCel } from "../tcg/cel.ts"
+import { type LogEvent, readEvent } from "../protocol/event.ts"
+import type { Payload } from "../protocol/evidence.ts"
+import { type Finding, finding } from "./finding.ts"
+
+/** Log name → its bytes from its beginning. Bytes beyond the length that the evidence names are discarded. */
+export type Logs = ReadonlyMap<string, Uint8Array>
+
+type Checked = { readonly events: readonly LogEvent[]; readonly log: Uint8Array; readonly found: readonly Finding[] }
+
+const nothing = new Uint8Array(0)
+
+export function checkLogs(payload: Payload, quote: Quote | undefined, untrusted: Logs): Checked {
+  const named = payload.body.logs
+  const found = named.filter(log => log.name !== "assay").map(log => finding("log.unknown", log.name, log.name, "assay"))
+  const [own, ...others] = named.filter(log => log.name === "assay")
+  const whole = untrusted.get("assay")
+  if (!own || others.length > 0 || !whole || whole.length < own.length) {
+    const seen = whole ? `${whole.length} bytes` : "no log"
+    return { events: [], log: nothing, found: [...found, finding("log.missing", "log", seen, `${own?.length ?? 0} bytes of one log`)] }
+  }
+  const log = whole.subarray(0, own.length)
+  const digest = createHash("sha256").update(log).digest("hex")
+  if (digest !== own.digest) found.push(finding("log.digest", "log", digest, own.digest))
+  const { events, found: aboutReplay } = replay(payload, quote, log)
+  return { events, log, found: [...found, ...aboutReplay] }
+}
+
+function replay(payload: Payload, quote: Quote | undefined, log: Uint8Array): Omit<Checked, "log"> {
+  try {
+    const records = readCel(log)
+    const events = records.map(record => readEvent(record.content))
+    const { bank } = payload.body.selection
+    const pcr = payload.body.logPcr
+    const replayed = toHex(replayCel(records, pcr, bank))
+    const wanted = payload.quote.pcrs.find(([index]) => index === pcr)?.[1] ?? "no value"
+    const found = replayed === wanted ? [] : [finding("log.replay", `PCR ${pcr}`, replayed, wanted)]
+    return { events, found: [...found, ...checkEpoch(events, quote)] }
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error
+    return { events: [], found: [finding("log.malformed", "log", error.message, "the format")] }
+  }
+}
+
+/** An epoch comes from quoted counters only: the log's first record, and no other, opens the one that the quote shows. */
+function checkEpoch(events: readonly LogEvent[], quote: Quote | undefined): Finding[] {
+  const [first, ...rest] = events
+  if (first?.type !== "assay.epoch.v1" || rest.some(event => event.type === "assay.epoch.v1"))
+    return [finding("log.epoch", "log", "epoch records elsewhere than first", "one epoch record, the first")]
+  if (!quote) return []
+  const seen = `${first.resetCount}.${first.restartCount}`
+  const wanted = `${quote.clock.resetCount}.${quote.clock.restartCount}`
+  return seen === wanted ? [] : [finding("log.epoch", "log", seen, wanted)]
+}
+
+/** Whether `later` begins with `earlier`: prefix continuity within one log epoch. */
+export const continues = (earlier: Uint8Array, later: Uint8Array): boolean =>
+  later.length >= earlier.length && sameBytes(later.subarray(0, earlier.length), earlier)

@@ -1,0 +1,198 @@
+/**
+ * Is this evidence authentic, fresh and whole? It is shown evidence bytes, pinned keys, what was asked and the time, and
+ * nothing else. Whether what it says is acceptable is asked in `appraise/`; whether it continues what came before, in
+ * `continuity.ts`. Every finding is reported, not the first only.
+ */
+import { timingSafeEqual } from "node:crypto"
+import { decode, Malformed } from "../wire/codec.ts"
+import { fromBase64, fromHex, sameBytes, toHex } from "../wire/text.ts"
+import { type Quote, quote as quoteCodec } from "../tcg/attest.ts"
+import { compositeDigest } from "../tcg/pcr.ts"
+import { keyOf, nameOf, readPublic, whyNoAttestationKey } from "../tcg/public.ts"
+import { type Signature, signature as signatureCodec, signedBy } from "../tcg/signature.ts"
+import { type Envelope, keyIdOf, payloadTypes, readEnvelope, signedEnvelope } from "../protocol/dsse.ts"
+import { type Body, evidenceDigest, type Payload, readPayload } from "../protocol/evidence.ts"
+import type { LogEvent } from "../protocol/event.ts"
+import { qualifyingData } from "../protocol/qualifying-data.ts"
+import { type Finding, finding, refused } from "./finding.ts"
+import { checkLogs, type Logs } from "./log.ts"
+
+/** What came from the attester or out of an archive. */
+export type UntrustedEvidence = { readonly envelope: Uint8Array; readonly logs: Logs }
+
+/** The keys of one attester, from a source that is not the evidence. */
+export type PinnedKeys = {
+  /** Name of the EK, in hex */
+  readonly attester: string
+  /** TPMT_PUBLIC of the AK */
+  readonly ak: Uint8Array
+  /** 32 bytes; or "as quoted": the AK is pinned and the quote binds whatever key signed */
+  readonly evidenceKey: Uint8Array | "as quoted"
+}
+
+/** What was asked. `channel` is this end's own binding of the connection; `credential` the secret that was wrapped, or empty. */
+export type Asked =
+  | {
+      readonly kind: "nonce"
+      readonly nonce: Uint8Array
+      readonly channel: Uint8Array | "not checkable"
+      readonly credential: Uint8Array
+    }
+  | { readonly kind: "nothing" }
+
+export type Expected = {
+  readonly keys: PinnedKeys
+  readonly asked: Asked
+  /** PCRs that the quote must cover */
+  readonly pcrs: readonly number[]
+  /** milliseconds since 1970 */
+  readonly now: number
+}
+
+declare const quoted: unique symbol
+/** PCR values that a TPM signed for us; only {@link verify} makes them. */
+export type QuotedPcrs = ReadonlyMap<number, Uint8Array> & { readonly [quoted]: true }
+
+/** Evidence that {@link verify} found authentic. */
+export type VerifiedEvidence = {
+  readonly digest: string
+  readonly body: Body
+  readonly quote: Quote
+  readonly quotedPcrs: QuotedPcrs
+  /** what our log says, replayed to the quoted PCR */
+  readonly events: readonly LogEvent[]
+  readonly log: Uint8Array
+  /** what was found and refuses nothing */
+  readonly findings: readonly Finding[]
+}
+
+export type Outcome =
+  | { readonly authentic: true; readonly evidence: VerifiedEvidence }
+  | { readonly authentic: false; readonly findings: readonly Finding[] }
+
+/** The most that the attester's clock may be ahead, in milliseconds. */
+const tolerance = 5 * 60_000
+
+/** Judges `untrusted` against what is `expected`. Never throws for what the evidence holds. */
+export function verify(untrusted: UntrustedEvidence, expected: Expected): Outcome {
+  try {
+    return examine(untrusted, expected)
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error
+    return { authentic: false, findings: [finding("evidence.malformed", "evidence", error.message, "the format")] }
+  }
+}
+
+function examine(untrusted: UntrustedEvidence, expected: Expected): Outcome {
+  const envelope = readEnvelope(untrusted.envelope)
+  const unsigned = checkEnvelope(envelope, expected.keys)
+  const payloadBytes = fromBase64(envelope.payload)
+  const payload = readPayload(payloadBytes)
+  const { body } = payload
+  const own = ownKey(body, envelope)
+  const { quote, found: aboutQuote } = checkQuote(payload, expected)
+  const { events, log, found: aboutLogs } = checkLogs(payload, quote, untrusted.logs)
+  const found = [...unsigned, ...own, ...checkAsked(body, expected), ...aboutQuote, ...aboutLogs, ...checkTime(body, expected.now)]
+  if (refused(found) || !quote) return { authentic: false, findings: found }
+  const quotedPcrs = valuesOf(payload) as unknown as QuotedPcrs
+  const digest = evidenceDigest(payloadBytes)
+  return { authentic: true, evidence: { digest, body, quote, quotedPcrs, events, log, findings: found } }
+}
+
+function checkEnvelope(envelope: Envelope, keys: PinnedKeys): Finding[] {
+  const [{ keyid }] = envelope.signatures
+  if (envelope.payloadType !== payloadTypes.evidence)
+    return [finding("evidence.malformed", "envelope", envelope.payloadType, payloadTypes.evidence)]
+  if (keys.evidenceKey === "as quoted") return []
+  const wanted = keyIdOf(keys.evidenceKey)
+  if (keyid !== wanted) return [finding("evidence.key-unknown", "envelope", keyid, wanted)]
+  if (signedEnvelope(keys.evidenceKey, envelope)) return []
+  return [finding("evidence.signature", "envelope", "a signature that does not fit", `a signature by ${wanted}`)]
+}
+
+/** The key that the body names is the key that signed: the quote binds it, whether it is pinned or not. */
+function ownKey(body: Body, envelope: Envelope): Finding[] {
+  const key = fromBase64(body.evidenceKey)
+  if (signedEnvelope(key, envelope)) return []
+  return [finding("evidence.signature", "envelope", "a signature by another key", `a signature by ${keyIdOf(key)}`)]
+}
+
+function checkAsked(body: Body, { keys, asked }: Expected): Finding[] {
+  const found: Finding[] = []
+  if (body.attester !== keys.attester) found.push(finding("evidence.attester", "evidence", body.attester, keys.attester))
+  if (asked.kind === "nothing") return found
+  if (body.kind !== "answer") return [...found, finding("evidence.kind", "evidence", body.kind, "answer")]
+  if (!sameSecret(fromBase64(body.nonce), asked.nonce))
+    found.push(finding("nonce.mismatch", "nonce", toHex(fromBase64(body.nonce)), toHex(asked.nonce)))
+  if (asked.channel === "not checkable") found.push(finding("channel.not-checkable", "channel", "a binding", "the connection's own"))
+  else if (!sameSecret(fromBase64(body.channel), asked.channel))
+    found.push(finding("channel.mismatch", "channel", toHex(fromBase64(body.channel)), toHex(asked.channel)))
+  const credential = asked.credential.length === 0 ? "none" : "recovered"
+  if (credential === "recovered" && body.credential !== credential)
+    found.push(finding("credential.missing", "credential", body.credential, credential))
+  return found
+}
+
+const sameSecret = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)
+
+function checkQuote(payload: Payload, expected: Expected): { quote: Quote | undefined; found: Finding[] } {
+  const { body } = payload
+  const attest = fromBase64(payload.quote.attest)
+  const parts = decodeQuote(attest, fromBase64(payload.quote.signature))
+  const found = checkKey(body, attest, parts, expected.keys)
+  if (parts instanceof Malformed)
+    return { quote: undefined, found: [...found, finding("quote.malformed", "quote", parts.message, "TPMS_ATTEST of a quote")] }
+  const credential = expected.asked.kind === "nonce" ? expected.asked.credential : new Uint8Array(0)
+  const wanted = qualifyingData(body, credential)
+  if (!sameSecret(parts.quote.qualifyingData, wanted))
+    found.push(finding("quote.qualifying-data", "quote", toHex(parts.quote.qualifyingData), toHex(wanted)))
+  found.push(...checkSelection(payload, parts, expected.pcrs))
+  return { quote: parts.quote, found }
+}
+
+type Parts = { readonly quote: Quote; readonly signature: Signature }
+
+function decodeQuote(attest: Uint8Array, signature: Uint8Array): Parts | Malformed {
+  try {
+    return { quote: decode(quoteCodec, attest), signature: decode(signatureCodec, signature) }
+  } catch (error) {
+    if (error instanceof Malformed) return error
+    throw error
+  }
+}
+
+function checkKey(body: Body, attest: Uint8Array, parts: Parts | Malformed, keys: PinnedKeys): Finding[] {
+  const ak = readPublic(keys.ak)
+  const found: Finding[] = []
+  const name = toHex(nameOf(ak))
+  if (body.ak !== name) found.push(finding("ak.name", "ak", body.ak, name))
+  for (const fault of whyNoAttestationKey(ak)) found.push(finding("ak.unfit", "ak", fault, "a restricted signing key of one TPM"))
+  if (!(parts instanceof Malformed) && !signedBy(keyOf(ak), attest, parts.signature))
+    found.push(finding("quote.signature", "quote", "a signature that does not fit", `a signature by ${name}`))
+  return found
+}
+
+function checkSelection(payload: Payload, { quote, signature }: Parts, required: readonly number[]): Finding[] {
+  const { bank, pcrs } = payload.body.selection
+  const found: Finding[] = []
+  const [first, ...more] = quote.selections
+  const said = first ? `${first.bank}:${first.pcrs.join(",")}` : "no PCR"
+  const claimed = `${bank}:${pcrs.join(",")}`
+  if (said !== claimed || more.length > 0) found.push(finding("quote.selection", "quote", said, claimed))
+  const lacking = [...required, payload.body.logPcr].filter(pcr => !first?.pcrs.includes(pcr))
+  if (lacking.length > 0) found.push(finding("quote.selection", "quote", said, `PCR ${lacking.join(", ")} too`))
+  const shown = payload.quote.pcrs.map(([pcr]) => pcr)
+  if (shown.join(",") !== (first?.pcrs ?? []).join(",")) found.push(finding("quote.pcr-digest", "pcrs", shown.join(","), said))
+  const composite = compositeDigest(signature.hash, first?.pcrs ?? [], valuesOf(payload))
+  if (!sameBytes(composite, quote.pcrDigest))
+    found.push(finding("quote.pcr-digest", "pcrs", toHex(composite), toHex(quote.pcrDigest)))
+  return found
+}
+
+const valuesOf = (payload: Payload): ReadonlyMap<number, Uint8Array> =>
+  new Map(payload.quote.pcrs.map(([pcr, value]) => [pcr, fromHex(value)]))
+
+function checkTime(body: Body, now: number): Finding[] {
+  if (Date.parse(body.made) <= now + tolerance) return []
+  return [finding("time.ahead", "clock", body.made, `at most ${new Date(now + tolerance).toISOString()}`)]
+}
