@@ -1,0 +1,74 @@
+/**
+ * What may be asked of the broker? A closed set of verbs over its Unix socket, each a request and an answer. No raw TPM
+ * access, no PCR reset, no signature over bytes of the caller's choosing. How they are carried out: `broker.ts`.
+ */
+import { z } from "zod"
+import { identity } from "../../attestation/protocol/message.ts"
+import { tpmName } from "../../attestation/protocol/evidence.ts"
+import { base64, base64Exactly, count, hex, instant, line } from "../../attestation/wire/text.ts"
+
+/** Where the log of the current epoch stands. */
+export const logState = z.strictObject({
+  resetCount: count(0xffffffff),
+  restartCount: count(0xffffffff),
+  records: count(1 << 24),
+  length: count(1 << 30),
+  digest: hex(32),
+})
+export type LogState = z.infer<typeof logState>
+
+const credential = z.strictObject({ idObject: base64(256), encryptedSecret: base64(1024) })
+
+const asked = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("answer"),
+    nonce: base64Exactly(32),
+    channel: base64(32),
+    credential: credential.nullable(),
+  }),
+  z.strictObject({ kind: z.literal("report"), after: hex(32).nullable() }),
+])
+
+/** Verb → what it takes and what it gives. */
+export const verbs = {
+  /** who this attester is, with the AK's proof of creation */
+  identity: {
+    request: z.strictObject({}),
+    answer: z.strictObject({
+      identity,
+      ak: tpmName,
+      /** "TPM-sealed": the evidence key's custody, as it is shown to people */
+      custody: line(64),
+      tpm: z.strictObject({ manufacturer: line(16), vendor: line(64), firmware: line(32), software: z.boolean() }),
+      banks: z.array(line(16)).max(8),
+      log: logState,
+    }),
+  },
+  /** writes an event (its one JSON spelling) to the log, then extends the log's PCR in every active bank */
+  append: {
+    request: z.strictObject({ event: z.string().max(1 << 20) }),
+    /** `opened`: a new epoch began before this record (resume): what was measured before is gone from the PCR */
+    answer: z.strictObject({ log: logState, opened: z.boolean() }),
+  },
+  /** quotes over the log as it stands and signs the evidence; the next sequence number is on disk before the quote */
+  attest: {
+    request: z.strictObject({
+      asked,
+      audience: line(128),
+      made: instant,
+      pcrs: z.array(count(23)).min(1).max(24),
+    }),
+    /** DSSE envelope, the evidence's digest, and the log that it covers; `opened` as above: then measure again and repeat */
+    answer: z.strictObject({ envelope: base64(1 << 19), evidence: hex(32), log: logState, opened: z.boolean() }),
+  },
+  /** opens a credential that was made for this EK and this AK */
+  activate: {
+    request: z.strictObject({ credential }),
+    answer: z.strictObject({ secret: base64(64) }),
+  },
+  /** bytes of the current epoch's log from `offset` on, at most 512 KiB at once */
+  log: {
+    request: z.strictObject({ offset: count(1 << 30) }),
+    answer: z.strictObject({ log: logState, bytes: base64(1 << 19) }),
+  },
+} as const

@@ -1,0 +1,151 @@
+/**
+ * How does one process on this machine ask another? By a closed set of verbs over a Unix socket: each request and each answer
+ * is one length-prefixed JSON frame, read by its schema. Who may connect is the socket file's mode.
+ */
+import { createConnection, createServer, type Server, type Socket } from "node:net"
+import { z, type ZodType } from "zod"
+import { frame, Unframer } from "../attestation/wire/frame.ts"
+import { readJson, writeJson } from "../attestation/wire/json.ts"
+
+/** The most bytes of one request or answer. */
+export const callLimit = 1 << 21
+
+export type Verbs = Readonly<Record<string, { readonly request: ZodType; readonly answer: ZodType }>>
+type Request<V extends Verbs, K extends keyof V> = z.infer<V[K]["request"]>
+type Answer<V extends Verbs, K extends keyof V> = z.infer<V[K]["answer"]>
+export type Handlers<V extends Verbs> = { readonly [K in keyof V]: (request: Request<V, K>) => Promise<Answer<V, K>> }
+
+const problem = z.strictObject({ error: z.string().max(4096), hint: z.string().max(4096) })
+const request = z.strictObject({ verb: z.string().max(64), with: z.unknown() })
+
+/** The other side answered that it could not; `hint` says what to do. */
+export class CallFailed extends Error {
+  readonly hint: string
+  constructor(message: string, hint: string) {
+    super(message)
+    this.name = "CallFailed"
+    this.hint = hint
+  }
+}
+
+/**
+ * Serves `verbs` on `server`, one request after another on each connection. A request that is not one closes its connection.
+ * `handlers` may throw: an Error with a string `hint` is told with it.
+ */
+export function serveVerbs<const V extends Verbs>(server: Server, verbs: V, handlers: Handlers<V>): void {
+  server.on("connection", socket => {
+    const frames = new Unframer(callLimit)
+    let last = Promise.resolve()
+    socket.on("error", () => socket.destroy())
+    socket.on("data", chunk => {
+      try {
+        for (const each of frames.push(chunk)) last = last.then(() => answer(socket, verbs, handlers, each))
+      } catch {
+        socket.destroy()
+      }
+    })
+  })
+}
+
+async function answer<V extends Verbs>(socket: Socket, verbs: V, handlers: Handlers<V>, bytes: Uint8Array): Promise<void> {
+  const given = await carryOut(verbs, handlers, bytes).catch(explained)
+  if (!socket.destroyed) socket.write(frame(writeJson(given)))
+}
+
+async function carryOut<V extends Verbs>(verbs: V, handlers: Handlers<V>, bytes: Uint8Array): Promise<unknown> {
+  const { verb, with: given } = readJson(request, bytes, callLimit)
+  const known = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined
+  const handler = Object.hasOwn(handlers, verb) ? handlers[verb] : undefined
+  if (!known || !handler) throw new CallFailed(`there is no verb ${JSON.stringify(verb)}`, "bring both sides to one version")
+  const parsed = known.request.safeParse(given)
+  if (!parsed.success) throw new CallFailed(`${verb}: ${parsed.error.issues[0]?.message}`, "bring both sides to one version")
+  return { answer: await handler(parsed.data as Request<V, keyof V>) }
+}
+
+function explained(error: unknown): z.infer<typeof problem> {
+  const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? error.hint : "look at its log"
+  return { error: (error instanceof Error ? error.message : String(error)).slice(0, 4096), hint: hint.slice(0, 4096) }
+}
+
+/** A connection on which verbs are called, one at a time in order. */
+export type Caller<V extends Verbs> = {
+  call<K extends keyof V & string>(verb: K, given: Request<V, K>): Promise<Answer<V, K>>
+  close(): void
+}
+
+type Waiting = { readonly answered: (frame: Uint8Array) => void; readonly failed: (error: Error) => void }
+
+/** Connects to the socket at `path`. A call that has no answer within `deadline` milliseconds fails, and with it the connection. */
+export async function openCaller<const V extends Verbs>(path: string, verbs: V, deadline: number): Promise<Caller<V>> {
+  const socket = await connected(path)
+  const waiting: Waiting[] = []
+  const fail = (error: Error): void => {
+    socket.destroy()
+    for (const each of waiting.splice(0)) each.failed(error)
+  }
+  const frames = new Unframer(callLimit)
+  socket.on("error", fail)
+  socket.on("close", () => fail(new CallFailed(`${path} closed the connection`, "look at the log of what serves it")))
+  socket.on("data", chunk => {
+    try {
+      for (const each of frames.push(chunk)) waiting.shift()?.answered(each)
+    } catch (error) {
+      fail(error as Error)
+    }
+  })
+  return {
+    call: async (verb, given) => {
+      const timer = setTimeout(() => fail(new CallFailed(`${verb}: no answer within ${deadline} ms`, "look at its log")), deadline)
+      try {
+        return readAnswer(verbs, verb, await exchange(socket, waiting, { verb, with: given }))
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    close: () => socket.destroy(),
+  }
+}
+
+function exchange(socket: Socket, waiting: Waiting[], message: unknown): Promise<Uint8Array> {
+  return new Promise((answered, failed) => {
+    if (socket.destroyed) return failed(new CallFailed("the connection is closed", "open it anew"))
+    waiting.push({ answered, failed })
+    socket.write(frame(writeJson(message)))
+  })
+}
+
+function readAnswer<V extends Verbs, K extends keyof V & string>(verbs: V, verb: K, bytes: Uint8Array): Answer<V, K> {
+  const schema = z.union([problem, z.strictObject({ answer: verbs[verb]!.answer })])
+  const given = readJson(schema, bytes, callLimit)
+  if ("error" in given) throw new CallFailed(given.error, given.hint)
+  return given.answer as Answer<V, K>
+}
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(path)
+    socket.once("connect", () => resolve(socket))
+    socket.once("error", error => {
+      const absent = "code" in error && (error.code === "ENOENT" || error.code === "ECONNREFUSED")
+      reject(absent ? new CallFailed(`nothing answers at ${path}`, "start what serves it, or name its socket") : error)
+    })
+  })
+}
+
+/** A server that listens on a Unix socket at `path` with `mode`; a socket that nobody serves any more is replaced. */
+export async function listenLocal(path: string, mode: number): Promise<Server> {
+  const { chmod, rm } = await import("node:fs/promises")
+  const served = await connected(path).then(socket => !!socket.destroy(), () => false)
+  if (served) throw new CallFailed(`${path} is served already`, "stop the other process, or choose another socket")
+  await rm(path, { force: true })
+  const server = createServer()
+  const before = process.umask(0o177)
+  try {
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve))
+  } finally {
+    process.umask(before)
+  }
+  await chmod(path, mode)
+  return server
+}
+
