@@ -59,7 +59,7 @@ install_line() {
 system_lacks() {
   known=$({ ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null || true)
   for program in $programs; do
-    case $(command -v "$program") in '' | "$deb"/*) echo "$program" ;; esac # env.sh may be in force already
+    case $(command -v "$program") in '' | "$here"/.cache/*) echo "$program" ;; esac # env.sh may be in force already
   done
   for library in $libraries; do case $known in *"$library "*) ;; *) echo "$library" ;; esac; done
 }
@@ -68,8 +68,8 @@ system_lacks() {
 private_lacks() {
   for part in $(if [ "${ASSAY_SETUP-}" = private ]; then echo "$programs $libraries"; else system_lacks; fi); do
     case $part in
-      *.so.*) [ -n "$(find "$deb/root" -name "$part" 2>/dev/null)" ] || echo "$part" ;;
-      *) [ -x "$deb/root/usr/bin/$part" ] || echo "$part" ;;
+      *.so.*) [ -n "$(find "$deb" -name "$part" 2>/dev/null)" ] || echo "$part" ;;
+      *) [ -x "$deb/usr/bin/$part" ] || echo "$part" ;;
     esac
   done
 }
@@ -91,28 +91,29 @@ install_in_system() { # $@: sudo, or nothing
 
 # apt with a state of its own: its signatures are checked as ever, but it neither needs root nor sees the real state.
 private_apt() {
-  apt-get -o Dir::State="$deb/state" -o Dir::State::status="$deb/state/status" -o Dir::Cache="$deb/cache" \
-    -o APT::Sandbox::User= -o Debug::NoLocking=1 -o DPkg::Use-Pty=0 "$@"
+  apt-get -o Dir::State="$apt" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt" -o APT::Sandbox::User= \
+    -o Debug::NoLocking=1 "$@"
 }
 
 install_in_private() {
   say "unpacking into .cache/deb, without root: $wanted"
-  rm -rf "$deb"
-  mkdir -p "$deb/state/lists/partial" "$deb/cache/archives/partial" "$deb/root"
+  apt=$here/.cache/apt
+  rm -rf "$deb" "$apt"
+  mkdir -p "$deb" "$apt/lists/partial" "$apt/archives/partial"
   # Dependencies that the system has are taken from it; what we came for is not, even where it is installed.
   awk -v RS= -v ORS='\n\n' '!/^Package: (swtpm|libtpms|libtss2|tpm2-tools|fsverity|libfsverity|jq|libjq|openssl)/' \
-    /var/lib/dpkg/status >"$deb/state/status"
+    /var/lib/dpkg/status >"$apt/status"
   # shellcheck disable=SC2086
   private_apt update -qq >&2 &&
     private_apt install -y -qq --no-install-recommends --download-only $wanted >&2 </dev/null || return 1
-  for archive in "$deb"/cache/archives/*.deb; do dpkg-deb -x "$archive" "$deb/root"; done
-  rm -rf "$deb/state" "$deb/cache"
+  for archive in "$apt"/archives/*.deb; do dpkg-deb -x "$archive" "$deb"; done
+  rm -rf "$apt"
 }
 
 set_up_packages() {
   private=no
   [ "${ASSAY_SETUP-}" = private ] || [ -n "$(system_lacks)" ] || return 0
-  if [ -d "$deb/root" ] && [ -z "$(private_lacks)" ]; then
+  if [ -d "$deb" ] && [ -z "$(private_lacks)" ]; then
     private=yes
     return 0
   fi
@@ -150,51 +151,56 @@ write_if_changed() { # stdin -> $1, in one step, so that a reader sees the old f
   if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
 
-# swtpm_setup has the paths of its configuration compiled in. This one is given ours, unless it is told another.
-write_swtpm_setup() {
-  mkdir -p "$deb/bin" "$deb/etc" "$deb/localca"
-  write_if_changed "$deb/etc/swtpm_setup.conf" <<EOF
-create_certs_tool = $deb/root/usr/bin/swtpm_localca
-create_certs_tool_config = $deb/etc/swtpm-localca.conf
-create_certs_tool_options = $deb/etc/swtpm-localca.options
+# swtpm_setup has the path of its configuration compiled in, and there a certificate authority that only root may use.
+# This one is given an authority under .cache, unless it is told another.
+write_swtpm_setup() { # $1: where the swtpm programs are
+  mkdir -p .cache/bin .cache/swtpm/authority
+  write_if_changed .cache/swtpm/setup.conf <<EOF
+create_certs_tool = $1/swtpm_localca
+create_certs_tool_config = $here/.cache/swtpm/localca.conf
+create_certs_tool_options = $here/.cache/swtpm/localca.options
 active_pcr_banks = sha256
 EOF
-  write_if_changed "$deb/etc/swtpm-localca.conf" <<EOF
-statedir = $deb/localca
-signingkey = $deb/localca/signkey.pem
-issuercert = $deb/localca/issuercert.pem
-certserial = $deb/localca/certserial
+  write_if_changed .cache/swtpm/localca.conf <<EOF
+statedir = $here/.cache/swtpm/authority
+signingkey = $here/.cache/swtpm/authority/signkey.pem
+issuercert = $here/.cache/swtpm/authority/issuercert.pem
+certserial = $here/.cache/swtpm/authority/certserial
 EOF
-  write_if_changed "$deb/etc/swtpm-localca.options" <<EOF
+  write_if_changed .cache/swtpm/localca.options <<EOF
 --platform-manufacturer Assay
 --platform-version 1.0
 --platform-model swtpm
 EOF
-  write_if_changed "$deb/bin/swtpm_setup" <<EOF
+  run_as=
+  [ "$(id -u)" != 0 ] || run_as="--runas root" # else it becomes tss, who may not look under .cache
+  write_if_changed .cache/bin/swtpm_setup <<EOF
 #!/bin/sh
-exec $(quoted "$deb/root/usr/bin/swtpm_setup") --config $(quoted "$deb/etc/swtpm_setup.conf") "\$@"
+exec $(quoted "$1/swtpm_setup") --config $(quoted "$here/.cache/swtpm/setup.conf") $run_as "\$@"
 EOF
-  chmod +x "$deb/bin/swtpm_setup"
+  chmod +x .cache/bin/swtpm_setup
 }
 
 library_path() {
-  find "$deb/root" -name '*.so*' -path '*/lib/*' ! -path '*/ossl-modules/*' ! -path '*/engines-3/*' \
+  find "$deb" -name '*.so*' -path '*/lib/*' ! -path '*/ossl-modules/*' ! -path '*/engines-3/*' \
     -exec dirname {} + | sort -u | paste -sd: -
 }
 
 write_environment() {
-  path=$here/node_modules/.bin
+  path=$here/node_modules/.bin:$here/.cache/bin
   if [ "$private" = yes ]; then
-    write_swtpm_setup
-    path=$path:$deb/bin:$deb/root/usr/bin:$deb/root/usr/sbin
+    path=$path:$deb/usr/bin:$deb/usr/sbin
+    write_swtpm_setup "$deb/usr/bin"
+  else
+    write_swtpm_setup "$(dirname "$(command -v swtpm_localca)")"
   fi
   {
     echo "# Written by scripts/setup.sh."
     echo "export PATH=$(quoted "$path")\":\$PATH\""
     if [ "$private" = yes ]; then
       echo "export LD_LIBRARY_PATH=$(quoted "$(library_path)")\"\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\""
-      if [ -e "$deb/root/etc/ssl/openssl.cnf" ] && [ ! -e /etc/ssl/openssl.cnf ]; then
-        echo "export OPENSSL_CONF=$(quoted "$deb/root/etc/ssl/openssl.cnf")"
+      if [ -e "$deb/etc/ssl/openssl.cnf" ] && [ ! -e /etc/ssl/openssl.cnf ]; then
+        echo "export OPENSSL_CONF=$(quoted "$deb/etc/ssl/openssl.cnf")"
       fi
     fi
   } | write_if_changed .cache/env.sh
