@@ -47,7 +47,12 @@ export function serveVerbs<const V extends Verbs>(server: Server, verbs: V, hand
   })
 }
 
-async function answer<V extends Verbs>(socket: Socket, verbs: V, handlers: Handlers<V>, bytes: Uint8Array): Promise<void> {
+async function answer<V extends Verbs>(
+  socket: Socket,
+  verbs: V,
+  handlers: Handlers<V>,
+  bytes: Uint8Array,
+): Promise<void> {
   const given = await carryOut(verbs, handlers, bytes).catch(explained)
   if (!socket.destroyed) socket.write(frame(writeJson(given)))
 }
@@ -56,14 +61,17 @@ async function carryOut<V extends Verbs>(verbs: V, handlers: Handlers<V>, bytes:
   const { verb, with: given } = readJson(request, bytes, callLimit)
   const known = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined
   const handler = Object.hasOwn(handlers, verb) ? handlers[verb] : undefined
-  if (!known || !handler) throw new CallFailed(`there is no verb ${JSON.stringify(verb)}`, "bring both sides to one version")
+  if (!known || !handler)
+    throw new CallFailed(`there is no verb ${JSON.stringify(verb)}`, "bring both sides to one version")
   const parsed = known.request.safeParse(given)
-  if (!parsed.success) throw new CallFailed(`${verb}: ${parsed.error.issues[0]?.message}`, "bring both sides to one version")
+  if (!parsed.success)
+    throw new CallFailed(`${verb}: ${parsed.error.issues[0]?.message}`, "bring both sides to one version")
   return { answer: await handler(parsed.data as Request<V, keyof V>) }
 }
 
 function explained(error: unknown): z.infer<typeof problem> {
-  const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? error.hint : "look at its log"
+  const hint =
+    error instanceof Error && "hint" in error && typeof error.hint === "string" ? error.hint : "look at its log"
   return { error: (error instanceof Error ? error.message : String(error)).slice(0, 4096), hint: hint.slice(0, 4096) }
 }
 
@@ -95,7 +103,10 @@ export async function openCaller<const V extends Verbs>(path: string, verbs: V, 
   })
   return {
     call: async (verb, given) => {
-      const timer = setTimeout(() => fail(new CallFailed(`${verb}: no answer within ${deadline} ms`, "look at its log")), deadline)
+      const timer = setTimeout(
+        () => fail(new CallFailed(`${verb}: no answer within ${deadline} ms`, "look at its log")),
+        deadline,
+      )
       try {
         return readAnswer(verbs, verb, await exchange(socket, waiting, { verb, with: given }))
       } finally {
@@ -135,7 +146,10 @@ function connected(path: string): Promise<Socket> {
 /** A server that listens on a Unix socket at `path` with `mode`; a socket that nobody serves any more is replaced. */
 export async function listenLocal(path: string, mode: number): Promise<Server> {
   const { chmod, rm } = await import("node:fs/promises")
-  const served = await connected(path).then(socket => !!socket.destroy(), () => false)
+  const served = await connected(path).then(
+    socket => !!socket.destroy(),
+    () => false,
+  )
   if (served) throw new CallFailed(`${path} is served already`, "stop the other process, or choose another socket")
   await rm(path, { force: true })
   const server = createServer()
@@ -148,4 +162,3 @@ export async function listenLocal(path: string, mode: number): Promise<Server> {
   await chmod(path, mode)
   return server
 }
-

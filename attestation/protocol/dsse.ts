@@ -65,7 +65,12 @@ export function signedEnvelope(by: Uint8Array, signed: Envelope): boolean {
 }
 
 /** The envelope over `payload`, given what signs its pre-authentication encoding. */
-export function seal(payloadType: PayloadType, payload: Uint8Array, publicKey: Uint8Array, sign: (message: Uint8Array) => Uint8Array): Uint8Array {
+export function seal(
+  payloadType: PayloadType,
+  payload: Uint8Array,
+  publicKey: Uint8Array,
+  sign: (message: Uint8Array) => Uint8Array,
+): Uint8Array {
   const sig = toBase64(sign(preAuthentication(payloadType, payload)))
   return writeJson({ payloadType, payload: toBase64(payload), signatures: [{ keyid: keyIdOf(publicKey), sig }] })
 }

@@ -96,6 +96,7 @@ export const writePayload = (value: Payload): Uint8Array => writeJson(value)
 export const bodyDigest = (value: Body): Uint8Array => sha256(writeJson(value))
 
 /** What evidence is called: SHA-256 of its payload. The envelope around it may be signed anew; the payload is what is said. */
-export const evidenceDigest = (payloadBytes: Uint8Array): string => createHash("sha256").update(payloadBytes).digest("hex")
+export const evidenceDigest = (payloadBytes: Uint8Array): string =>
+  createHash("sha256").update(payloadBytes).digest("hex")
 
 const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(bytes).digest())

@@ -6,9 +6,15 @@ import { Malformed } from "../wire/codec.ts"
 import { fromBase64, toBase64 } from "../wire/text.ts"
 
 /** `pin` is the SHA-256 of the collector's SubjectPublicKeyInfo; `token` 32 random bytes. */
-export type Invitation = { readonly host: string; readonly port: number; readonly pin: Uint8Array; readonly token: Uint8Array }
+export type Invitation = {
+  readonly host: string
+  readonly port: number
+  readonly pin: Uint8Array
+  readonly token: Uint8Array
+}
 
-const pattern = /^assay1:([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]):([0-9]{1,5}):([A-Za-z0-9_-]{43}):([A-Za-z0-9_-]{43})$/
+const pattern =
+  /^assay1:([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]):([0-9]{1,5}):([A-Za-z0-9_-]{43}):([A-Za-z0-9_-]{43})$/
 
 export function writeInvitation({ host, port, pin, token }: Invitation): string {
   return `assay1:${host}:${port}:${url(pin)}:${url(token)}`

@@ -107,10 +107,14 @@ export type ToVerifier = z.infer<typeof toVerifier>
 const bytesOf = (text: string | Uint8Array): Uint8Array => (typeof text === "string" ? Buffer.from(text, "utf8") : text)
 
 /** Each reads one text frame and throws Malformed for anything that is not exactly one such message. */
-export const readFromAttester = (text: string | Uint8Array): FromAttester => readJson(fromAttester, bytesOf(text), messageLimit)
-export const readToAttester = (text: string | Uint8Array): ToAttester => readJson(toAttester, bytesOf(text), messageLimit)
-export const readFromVerifier = (text: string | Uint8Array): FromVerifier => readJson(fromVerifier, bytesOf(text), messageLimit)
-export const readToVerifier = (text: string | Uint8Array): ToVerifier => readJson(toVerifier, bytesOf(text), messageLimit)
+export const readFromAttester = (text: string | Uint8Array): FromAttester =>
+  readJson(fromAttester, bytesOf(text), messageLimit)
+export const readToAttester = (text: string | Uint8Array): ToAttester =>
+  readJson(toAttester, bytesOf(text), messageLimit)
+export const readFromVerifier = (text: string | Uint8Array): FromVerifier =>
+  readJson(fromVerifier, bytesOf(text), messageLimit)
+export const readToVerifier = (text: string | Uint8Array): ToVerifier =>
+  readJson(toVerifier, bytesOf(text), messageLimit)
 
 /** The text frame of a message. */
 export const writeMessage = (message: FromAttester | ToAttester | FromVerifier | ToVerifier): string =>

@@ -3,7 +3,16 @@
  * software: TPM 2.0 Library, Part 1, 24 (credential protection), 11.4.10 (KDFa, KDFe), annexes B.10.3 and C.6.1.
  * All chance is an argument.
  */
-import { constants, createCipheriv, createHash, createHmac, createPrivateKey, createPublicKey, diffieHellman, publicEncrypt } from "node:crypto"
+import {
+  constants,
+  createCipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  publicEncrypt,
+} from "node:crypto"
 import { Malformed } from "../wire/codec.ts"
 import { curveFacts, digestSize, type HashAlgorithm } from "./algorithm.ts"
 import { type EccPublic, keyOf, type PublicArea, type RsaPublic } from "./public.ts"
@@ -87,7 +96,12 @@ function mgf1(hash: HashAlgorithm, seed: Uint8Array, length: number): Buffer {
 function kdfa(hash: HashAlgorithm, key: Uint8Array, label: string, context: Uint8Array, bits: number): Buffer {
   const blocks = Math.ceil(bits / 8 / digestSize[hash])
   const parts = Array.from({ length: blocks }, (_, i) =>
-    createHmac(hash, key).update(u32(i + 1)).update(`${label}\0`).update(context).update(u32(bits)).digest(),
+    createHmac(hash, key)
+      .update(u32(i + 1))
+      .update(`${label}\0`)
+      .update(context)
+      .update(u32(bits))
+      .digest(),
   )
   return Buffer.concat(parts).subarray(0, bits / 8)
 }

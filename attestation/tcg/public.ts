@@ -22,7 +22,8 @@ export const objectAttributes = {
 const symmetricFields = struct({ bits: u16, mode: u16 })
 /** TPMT_SYM_DEF_OBJECT: AES, or none for a key that is no parent. */
 const symmetric: Codec<{ readonly bits: number; readonly mode: number } | undefined> = {
-  read: from => (named(u16, { none: algNull, aes: 0x0006 }).read(from) === "aes" ? symmetricFields.read(from) : undefined),
+  read: from =>
+    named(u16, { none: algNull, aes: 0x0006 }).read(from) === "aes" ? symmetricFields.read(from) : undefined,
   write: (to, value) => {
     u16.write(to, value ? 0x0006 : algNull)
     if (value) symmetricFields.write(to, value)
@@ -98,7 +99,11 @@ const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString("ba
 function rsaJwk(area: RsaPublic): { kty: "RSA"; n: string; e: string } {
   const exponent = Buffer.alloc(4)
   exponent.writeUInt32BE(area.exponent || 65537)
-  return { kty: "RSA", n: base64url(area.modulus), e: base64url(exponent.subarray(exponent.findIndex(byte => byte > 0))) }
+  return {
+    kty: "RSA",
+    n: base64url(area.modulus),
+    e: base64url(exponent.subarray(exponent.findIndex(byte => byte > 0))),
+  }
 }
 
 function eccJwk(area: EccPublic): { kty: "EC"; crv: string; x: string; y: string } {

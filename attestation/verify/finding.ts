@@ -2,6 +2,7 @@
  * What can be found, what does it mean for the verdict, and what should a person do? One table.
  * An id is stored, alerted on and documented (docs/the-findings.md): it may be added, never renamed.
  */
+import { plainLine } from "../wire/text.ts"
 
 /**
  * refuses: the evidence is not authentic; contraindicates: authentic, and not acceptable;
@@ -109,7 +110,11 @@ export const findings = {
     "the PCR values shown are not the quoted ones",
     "the values were altered, or a PCR changed between reading and quoting: challenge again",
   ),
-  "log.missing": row("refuses", "a log that the evidence names did not come with it", "export the evidence again with its logs"),
+  "log.missing": row(
+    "refuses",
+    "a log that the evidence names did not come with it",
+    "export the evidence again with its logs",
+  ),
   "log.unknown": row(
     "refuses",
     "the evidence names a log that this verifier does not know",
@@ -135,7 +140,11 @@ export const findings = {
     "the log begins in another epoch than the quoted counters say",
     "restart the agent so that it opens a log for this boot; if it repeats, the log was carried over",
   ),
-  "time.ahead": row("warns", "the attester's clock is ahead of the verifier's", "set the clocks of both machines (NTP)"),
+  "time.ahead": row(
+    "warns",
+    "the attester's clock is ahead of the verifier's",
+    "set the clocks of both machines (NTP)",
+  ),
   "chain.replayed": row(
     "refuses",
     "the same place in the chain was seen before with other evidence",
@@ -217,10 +226,11 @@ export type Finding = {
 
 export const finding = (id: FindingId, component: string, seen: string, wanted: string): Finding => ({
   id,
-  component,
-  seen,
-  wanted,
+  component: plainLine(component, 1200),
+  seen: plainLine(seen, 4096),
+  wanted: plainLine(wanted, 4096),
 })
 
 /** Whether any of `found` keeps the evidence from being authentic. */
-export const refused = (found: readonly Finding[]): boolean => found.some(each => findings[each.id].effect === "refuses")
+export const refused = (found: readonly Finding[]): boolean =>
+  found.some(each => findings[each.id].effect === "refuses")

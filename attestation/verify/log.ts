@@ -17,12 +17,18 @@ const nothing = new Uint8Array(0)
 
 export function checkLogs(payload: Payload, quote: Quote | undefined, untrusted: Logs): Checked {
   const named = payload.body.logs
-  const found = named.filter(log => log.name !== "assay").map(log => finding("log.unknown", log.name, log.name, "assay"))
+  const found = named
+    .filter(log => log.name !== "assay")
+    .map(log => finding("log.unknown", log.name, log.name, "assay"))
   const [own, ...others] = named.filter(log => log.name === "assay")
   const whole = untrusted.get("assay")
   if (!own || others.length > 0 || !whole || whole.length < own.length) {
     const seen = whole ? `${whole.length} bytes` : "no log"
-    return { events: [], log: nothing, found: [...found, finding("log.missing", "log", seen, `${own?.length ?? 0} bytes of one log`)] }
+    return {
+      events: [],
+      log: nothing,
+      found: [...found, finding("log.missing", "log", seen, `${own?.length ?? 0} bytes of one log`)],
+    }
   }
   const log = whole.subarray(0, own.length)
   const digest = createHash("sha256").update(log).digest("hex")

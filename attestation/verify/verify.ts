@@ -89,10 +89,17 @@ function examine(untrusted: UntrustedEvidence, expected: Expected): Outcome {
   const payloadBytes = fromBase64(envelope.payload)
   const payload = readPayload(payloadBytes)
   const { body } = payload
-  const own = ownKey(body, envelope)
+  const own = ownKey(body, envelope, expected.keys)
   const { quote, found: aboutQuote } = checkQuote(payload, expected)
   const { events, log, found: aboutLogs } = checkLogs(payload, quote, untrusted.logs)
-  const found = [...unsigned, ...own, ...checkAsked(body, expected), ...aboutQuote, ...aboutLogs, ...checkTime(body, expected.now)]
+  const found = [
+    ...unsigned,
+    ...own,
+    ...checkAsked(body, expected),
+    ...aboutQuote,
+    ...aboutLogs,
+    ...checkTime(body, expected.now),
+  ]
   if (refused(found) || !quote) return { authentic: false, findings: found }
   const quotedPcrs = valuesOf(payload) as unknown as QuotedPcrs
   const digest = evidenceDigest(payloadBytes)
@@ -110,21 +117,25 @@ function checkEnvelope(envelope: Envelope, keys: PinnedKeys): Finding[] {
   return [finding("evidence.signature", "envelope", "a signature that does not fit", `a signature by ${wanted}`)]
 }
 
-/** The key that the body names is the key that signed: the quote binds it, whether it is pinned or not. */
-function ownKey(body: Body, envelope: Envelope): Finding[] {
+/** The key that the body names, which the quote binds, is the key that signed, whether it is pinned or not. */
+function ownKey(body: Body, envelope: Envelope, { evidenceKey }: PinnedKeys): Finding[] {
   const key = fromBase64(body.evidenceKey)
-  if (signedEnvelope(key, envelope)) return []
+  if (evidenceKey !== "as quoted" && !sameBytes(key, evidenceKey))
+    return [finding("evidence.key-unknown", "body", keyIdOf(key), keyIdOf(evidenceKey))]
+  if (evidenceKey !== "as quoted" || signedEnvelope(key, envelope)) return []
   return [finding("evidence.signature", "envelope", "a signature by another key", `a signature by ${keyIdOf(key)}`)]
 }
 
 function checkAsked(body: Body, { keys, asked }: Expected): Finding[] {
   const found: Finding[] = []
-  if (body.attester !== keys.attester) found.push(finding("evidence.attester", "evidence", body.attester, keys.attester))
+  if (body.attester !== keys.attester)
+    found.push(finding("evidence.attester", "evidence", body.attester, keys.attester))
   if (asked.kind === "nothing") return found
   if (body.kind !== "answer") return [...found, finding("evidence.kind", "evidence", body.kind, "answer")]
   if (!sameSecret(fromBase64(body.nonce), asked.nonce))
     found.push(finding("nonce.mismatch", "nonce", toHex(fromBase64(body.nonce)), toHex(asked.nonce)))
-  if (asked.channel === "not checkable") found.push(finding("channel.not-checkable", "channel", "a binding", "the connection's own"))
+  if (asked.channel === "not checkable")
+    found.push(finding("channel.not-checkable", "channel", "a binding", "the connection's own"))
   else if (!sameSecret(fromBase64(body.channel), asked.channel))
     found.push(finding("channel.mismatch", "channel", toHex(fromBase64(body.channel)), toHex(asked.channel)))
   const credential = asked.credential.length === 0 ? "none" : "recovered"
@@ -141,7 +152,10 @@ function checkQuote(payload: Payload, expected: Expected): { quote: Quote | unde
   const parts = decodeQuote(attest, fromBase64(payload.quote.signature))
   const found = checkKey(body, attest, parts, expected.keys)
   if (parts instanceof Malformed)
-    return { quote: undefined, found: [...found, finding("quote.malformed", "quote", parts.message, "TPMS_ATTEST of a quote")] }
+    return {
+      quote: undefined,
+      found: [...found, finding("quote.malformed", "quote", parts.message, "TPMS_ATTEST of a quote")],
+    }
   const credential = expected.asked.kind === "nonce" ? expected.asked.credential : new Uint8Array(0)
   const wanted = qualifyingData(body, credential)
   if (!sameSecret(parts.quote.qualifyingData, wanted))
@@ -166,7 +180,8 @@ function checkKey(body: Body, attest: Uint8Array, parts: Parts | Malformed, keys
   const found: Finding[] = []
   const name = toHex(nameOf(ak))
   if (body.ak !== name) found.push(finding("ak.name", "ak", body.ak, name))
-  for (const fault of whyNoAttestationKey(ak)) found.push(finding("ak.unfit", "ak", fault, "a restricted signing key of one TPM"))
+  for (const fault of whyNoAttestationKey(ak))
+    found.push(finding("ak.unfit", "ak", fault, "a restricted signing key of one TPM"))
   if (!(parts instanceof Malformed) && !signedBy(keyOf(ak), attest, parts.signature))
     found.push(finding("quote.signature", "quote", "a signature that does not fit", `a signature by ${name}`))
   return found
@@ -182,7 +197,8 @@ function checkSelection(payload: Payload, { quote, signature }: Parts, required:
   const lacking = [...required, payload.body.logPcr].filter(pcr => !first?.pcrs.includes(pcr))
   if (lacking.length > 0) found.push(finding("quote.selection", "quote", said, `PCR ${lacking.join(", ")} too`))
   const shown = payload.quote.pcrs.map(([pcr]) => pcr)
-  if (shown.join(",") !== (first?.pcrs ?? []).join(",")) found.push(finding("quote.pcr-digest", "pcrs", shown.join(","), said))
+  if (shown.join(",") !== (first?.pcrs ?? []).join(","))
+    found.push(finding("quote.pcr-digest", "pcrs", shown.join(","), said))
   const composite = compositeDigest(signature.hash, first?.pcrs ?? [], valuesOf(payload))
   if (!sameBytes(composite, quote.pcrDigest))
     found.push(finding("quote.pcr-digest", "pcrs", toHex(composite), toHex(quote.pcrDigest)))

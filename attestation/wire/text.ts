@@ -32,7 +32,11 @@ export const count = (max: number) => z.int().min(0).max(max)
 
 /** A line of text as people see it: bounded, without control characters. */
 // oxlint-disable-next-line no-control-regex -- control characters are what it refuses
-export const line = (max: number) => z.string().max(max).regex(/^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/, "holds a control character")
+export const line = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/, "holds a control character")
 
 /** An RFC 3339 instant in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
 export const instant = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "not an instant in UTC")
@@ -44,3 +48,12 @@ export const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.fr
 
 /** Whether two byte strings are equal. Public values only; secrets go through `timingSafeEqual`. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+
+/** `text` as a line of at most `max` characters: what is no plain character is shown escaped, what is too long is cut with an ellipsis. */
+export function plainLine(text: string, max: number): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what it escapes
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, escaped)
+  return plain.length <= max ? plain : `${plain.slice(0, max - 1)}…`
+}
+
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`

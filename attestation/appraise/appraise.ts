@@ -1,0 +1,128 @@
+/**
+ * Is what authentic evidence says acceptable? Only verified evidence can be appraised. Code compares; what is wanted comes
+ * from the reference, and whose word each answer rests on is said with it. Absence is not consent: what nothing was recorded
+ * of is `none`, and no tier is better than `warning` while nothing is approved.
+ */
+import type { LogEvent, Measurement } from "../protocol/event.ts"
+import { keyOfMeasurement, measurementsOf, newestMeasurements, type Reference } from "../pins/reference.ts"
+import { type Finding, finding, findings } from "../verify/finding.ts"
+import type { VerifiedEvidence } from "../verify/verify.ts"
+import { differences } from "./compare.ts"
+
+/** The tiers of an attestation result (draft-ietf-rats-ar4si), best first; `none`: nothing can be said. */
+export const tiers = ["affirming", "warning", "none", "contraindicated"] as const
+export type Tier = (typeof tiers)[number]
+
+/** Who says that the EK is of a real TPM. */
+export type Endorsement =
+  | { readonly kind: "unendorsed" }
+  | { readonly kind: "accepted"; readonly by: string; readonly reason: string }
+
+export type Context = {
+  readonly reference: Reference | "none recorded"
+  readonly endorsement: Endorsement
+  /** what {@link continuity} and the verifier's own circumstances add */
+  readonly findings: readonly Finding[]
+}
+
+/** One source's part of a verdict: in words, its tier, and what was found. */
+export type Component = {
+  readonly name: string
+  readonly tier: Tier
+  readonly says: string
+  readonly findings: readonly Finding[]
+}
+
+export type Appraisal = {
+  readonly tier: Tier
+  readonly components: readonly Component[]
+  readonly findings: readonly Finding[]
+}
+
+/** Judges `evidence` in its `context`. */
+export function appraise(evidence: VerifiedEvidence, context: Context): Appraisal {
+  const platform = judgePlatform(evidence, context)
+  const sources = judgeSources(evidence.events, context.reference)
+  const components = [platform, ...sources]
+  const authority = [
+    finding("pin.none", "pins", "no approved pin", "pins approved by the owners of weights, runtime and key"),
+  ]
+  const all = [...components.flatMap(each => each.findings), ...authority]
+  return { tier: overall(all, components), components, findings: all }
+}
+
+function judgePlatform(evidence: VerifiedEvidence, { endorsement, findings: given }: Context): Component {
+  const root =
+    endorsement.kind === "accepted"
+      ? []
+      : [finding("root.unendorsed", "tpm", "an EK that nobody vouches for", "a TPM maker's root")]
+  const found = [...evidence.findings, ...given, ...root]
+  const says =
+    endorsement.kind === "accepted" ? `EK accepted by ${endorsement.by}: ${endorsement.reason}` : "no maker's root"
+  return { name: "tpm", tier: tierOf(found, "affirming"), says, findings: found }
+}
+
+/** Every event is appraised, never only the last of its kind: what once differed stays a finding for the epoch of the log. */
+function judgeSources(events: readonly LogEvent[], reference: Reference | "none recorded"): Component[] {
+  const measured = events.filter(event => event.type === "assay.measurement.v1")
+  const recorded = reference === "none recorded" ? undefined : measurementsOf(reference)
+  const names = [...new Set([...measured, ...(recorded ?? [])].map(each => each.source))]
+  return names.map(name => judgeSource(name, measured.filter(by(name)), recorded?.filter(by(name))))
+}
+
+const by =
+  (source: string) =>
+  (each: Measurement): boolean =>
+    each.source === source
+
+function judgeSource(
+  name: string,
+  measured: readonly Measurement[],
+  recorded: readonly Measurement[] | undefined,
+): Component {
+  const present = newestMeasurements(measured)
+  const unreadable = present
+    .filter(each => each.state === "unreadable")
+    .map(each => finding("source.unreadable", keyOfMeasurement(each), "unreadable", "readable"))
+  if (!recorded) {
+    const gap = finding("reference.none", name, `${present.length} measured`, "a recorded reference")
+    return { name, tier: "none", says: "measured, compared with nothing", findings: [gap, ...unreadable] }
+  }
+  const found = [
+    ...unreadable,
+    ...missing(present, recorded),
+    ...measured.flatMap(each => judgeMeasurement(each, recorded)),
+  ]
+  const distinct = [...new Map(found.map(each => [JSON.stringify(each), each])).values()]
+  const tier = tierOf(distinct, "warning")
+  return {
+    name,
+    tier,
+    says: distinct.length === 0 ? "as recorded, approved by nobody" : "not as recorded",
+    findings: distinct,
+  }
+}
+
+function missing(present: readonly Measurement[], recorded: readonly Measurement[]): Finding[] {
+  const keys = new Set(present.map(keyOfMeasurement))
+  return recorded
+    .filter(each => !keys.has(keyOfMeasurement(each)))
+    .map(each => finding("reference.missing", keyOfMeasurement(each), "nothing", each.state))
+}
+
+function judgeMeasurement(measured: Measurement, recorded: readonly Measurement[]): Finding[] {
+  const key = keyOfMeasurement(measured)
+  const own = recorded.find(each => keyOfMeasurement(each) === key)
+  return own ? differences(measured, own) : [finding("reference.unlisted", key, measured.state, "nothing")]
+}
+
+function tierOf(found: readonly Finding[], best: Tier): Tier {
+  const effects = found.map(each => findings[each.id].effect)
+  if (effects.includes("contraindicates") || effects.includes("refuses")) return "contraindicated"
+  return effects.includes("warns") ? "warning" : best
+}
+
+function overall(found: readonly Finding[], components: readonly Component[]): Tier {
+  const tier = tierOf(found, "affirming")
+  return tier === "affirming" && components.some(each => each.tier !== "affirming") ? "warning" : tier
+}

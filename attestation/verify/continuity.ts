@@ -1,0 +1,79 @@
+/**
+ * Does this evidence continue what was seen before? Compared with its neighbours in sequence and with the newest by quote
+ * (counters and clock), never by arrival: late evidence is history, not a break. Which evidence was seen is the caller's to
+ * look up; a verifier that has seen nothing says so.
+ */
+import type { ClockInfo } from "../tcg/attest.ts"
+import { type Finding, finding } from "./finding.ts"
+import { continues } from "./log.ts"
+import type { VerifiedEvidence } from "./verify.ts"
+
+/** What a verifier keeps of evidence that it verified before. */
+export type Seen = {
+  readonly digest: string
+  readonly chain: { readonly id: string; readonly sequence: string }
+  readonly clock: Pick<ClockInfo, "milliseconds" | "resetCount" | "restartCount">
+}
+
+/** What was seen of one attester, as far as it touches one piece of evidence. */
+export type History = {
+  /** of the same chain: the nearest with a lower number, and whatever has this number already */
+  readonly before: Seen | undefined
+  readonly same: Seen | undefined
+  /** the newest by quote over all chains */
+  readonly newest: Seen | undefined
+  /** digests of all evidence whose successor this may name */
+  readonly knows: (digest: string) => boolean
+  /** the longest log verified in the same log epoch, or empty */
+  readonly log: Uint8Array
+}
+
+/** Every break between `evidence` and `history`. */
+export function continuity(history: History | "nothing seen", evidence: VerifiedEvidence): Finding[] {
+  if (history === "nothing seen")
+    return [finding("history.not-checked", "history", "nothing", "the evidence before this")]
+  return [...checkChain(history, evidence), ...checkClock(history, evidence), ...checkLog(history, evidence)]
+}
+
+function checkChain({ before, same, newest, knows }: History, { body, digest }: VerifiedEvidence): Finding[] {
+  const place = `chain ${body.chain.id}, number ${body.chain.sequence}`
+  if (same && same.digest !== digest) return [finding("chain.replayed", place, digest, same.digest)]
+  if (before) {
+    if (body.chain.previous === before.digest) return []
+    return [finding("chain.gap", place, `after ${body.chain.previous ?? "nothing"}`, `after ${before.digest}`)]
+  }
+  if (!newest) return []
+  const predecessor = body.chain.predecessor?.digest ?? null
+  if (body.chain.previous === null && predecessor !== null && knows(predecessor))
+    return [finding("chain.restarted", place, "a new chain", `a continuation of ${predecessor}`)]
+  return [
+    finding(
+      "chain.gap",
+      place,
+      `after ${body.chain.previous ?? predecessor ?? "nothing"}`,
+      "after evidence that was seen",
+    ),
+  ]
+}
+
+const order = (a: Seen["clock"], b: Seen["clock"]): number =>
+  a.resetCount - b.resetCount || a.restartCount - b.restartCount || Number(a.milliseconds - b.milliseconds)
+
+const spoken = (clock: Seen["clock"]): string =>
+  `reset ${clock.resetCount}, restart ${clock.restartCount}, clock ${clock.milliseconds} ms`
+
+/** An answer was made just now, so nothing seen may be newer; a report must be newer than its predecessor only. */
+function checkClock({ before, newest }: History, { body, quote }: VerifiedEvidence): Finding[] {
+  const earlier = body.kind === "answer" ? newest : before
+  if (!earlier) return []
+  if (order(quote.clock, earlier.clock) <= 0)
+    return [finding("clock.backwards", "clock", spoken(quote.clock), `later than ${spoken(earlier.clock)}`)]
+  if (quote.clock.resetCount > earlier.clock.resetCount)
+    return [finding("epoch.reset", "clock", spoken(quote.clock), spoken(earlier.clock))]
+  return []
+}
+
+function checkLog({ log }: History, evidence: VerifiedEvidence): Finding[] {
+  if (continues(log, evidence.log) || continues(evidence.log, log)) return []
+  return [finding("log.rewritten", "log", "another history", `the ${log.length} bytes seen before in this epoch`)]
+}
