@@ -1,0 +1,23 @@
+// Where in the work area does each table and each intermediate value lie? Offsets in bytes from its base.
+//
+// The base is an argument of every exported function and never a constant here: addresses known at compile time let
+// the optimiser fold loads in the hot kernels, and V8 13.6's revectorising pass then computed wrong digests, silently
+// and only after tier-up. It also lets several instances share one memory.
+
+/** The 64 round constants, 4 bytes each. */
+export const CONSTANTS = 0
+/** W[t] + K[t] of the padding block of a 4096-byte message, 64 × 4 bytes. */
+export const PADDING_SUMS = 256
+/** That padding block itself, 64 bytes. */
+export const PADDING_BLOCK = 512
+/** The initial hash value, 32 bytes, big-endian like every chaining value outside the kernels. */
+export const INITIAL = 576
+/** Eight chaining values across the lanes: row i holds word i of lanes 0 to 7, 32 bytes a row. */
+export const LANE_CHAINS = 640
+/** Eight chaining values or digests, 32 bytes each, big-endian. */
+export const CHAINS = 896
+/** W[t] + K[t] of the single stream, 64 × 4 bytes. */
+export const STREAM_SUMS = 1152
+/** Two message blocks across the lanes, 16 rows of 32 bytes each: one in use while the next is transposed. */
+export const LANE_WORDS = 1408
+export const NEXT_LANE_WORDS = 1920
