@@ -100,9 +100,9 @@ install_in_private() {
   apt=$here/.cache/apt
   rm -rf "$deb" "$apt"
   mkdir -p "$deb" "$apt/lists/partial" "$apt/archives/partial"
-  # Dependencies that the system has are taken from it; what we came for is not, even where it is installed.
+  # What the system has need not be fetched, save what we came for; and nothing that is installed may object to that.
   awk -v RS= -v ORS='\n\n' '!/^Package: (swtpm|libtpms|libtss2|tpm2-tools|fsverity|libfsverity|jq|libjq|openssl)/' \
-    /var/lib/dpkg/status >"$apt/status"
+    /var/lib/dpkg/status | grep -Ev '^(Pre-)?Depends:' >"$apt/status"
   # shellcheck disable=SC2086
   private_apt update -qq >&2 &&
     private_apt install -y -qq --no-install-recommends --download-only $wanted >&2 </dev/null || return 1
