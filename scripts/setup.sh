@@ -84,9 +84,9 @@ may_sudo() {
 install_in_system() { # $@: sudo, or nothing
   say "installing $wanted"
   # shellcheck disable=SC2086
-  "$@" apt-get -o DPkg::Lock::Timeout=300 update -qq >&2 &&
-    "$@" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
-      --no-install-recommends $wanted >&2 </dev/null
+  "$@" apt-get -o DPkg::Lock::Timeout=300 update -qq >.cache/apt.log &&
+    "$@" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o DPkg::Use-Pty=0 install -y -qq \
+      --no-install-recommends $wanted >>.cache/apt.log </dev/null
 }
 
 # apt with a state of its own: its signatures are checked as ever, but it neither needs root nor sees the real state.
@@ -104,8 +104,8 @@ install_in_private() {
   awk -v RS= -v ORS='\n\n' '!/^Package: (swtpm|libtpms|libtss2|tpm2-tools|fsverity|libfsverity|jq|libjq|openssl)/' \
     /var/lib/dpkg/status | grep -Ev '^(Pre-)?Depends:' >"$apt/status"
   # shellcheck disable=SC2086
-  private_apt update -qq >&2 &&
-    private_apt install -y -qq --no-install-recommends --download-only $wanted >&2 </dev/null || return 1
+  private_apt update -qq >.cache/apt.log &&
+    private_apt install -y -qq --no-install-recommends --download-only $wanted >>.cache/apt.log </dev/null || return 1
   for archive in "$apt"/archives/*.deb; do dpkg-deb -x "$archive" "$deb"; done
   rm -rf "$apt"
 }
@@ -182,8 +182,19 @@ EOF
 }
 
 library_path() {
-  find "$deb" -name '*.so*' -path '*/lib/*' ! -path '*/ossl-modules/*' ! -path '*/engines-3/*' \
-    -exec dirname {} + | sort -u | paste -sd: -
+  for directory in "$deb"/lib/*-linux-gnu "$deb"/usr/lib/*-linux-gnu "$deb"/usr/lib/*-linux-gnu/swtpm; do
+    [ ! -d "$directory" ] || echo "$directory"
+  done | paste -sd: -
+}
+
+# swtpm_localca of swtpm 0.10 starts certtool without the environment it was given.
+write_certtool() {
+  [ -x "$deb/usr/bin/certtool" ] || return 0
+  write_if_changed .cache/bin/certtool <<EOF
+#!/bin/sh
+LD_LIBRARY_PATH=$(quoted "$(library_path)") exec $(quoted "$deb/usr/bin/certtool") "\$@"
+EOF
+  chmod +x .cache/bin/certtool
 }
 
 write_environment() {
@@ -191,7 +202,9 @@ write_environment() {
   if [ "$private" = yes ]; then
     path=$path:$deb/usr/bin:$deb/usr/sbin
     write_swtpm_setup "$deb/usr/bin"
+    write_certtool
   else
+    rm -f .cache/bin/certtool
     write_swtpm_setup "$(dirname "$(command -v swtpm_localca)")"
   fi
   {
