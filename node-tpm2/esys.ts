@@ -64,6 +64,7 @@ export class Esys {
   #tail: Promise<unknown> = Promise.resolve()
   /** The native call that runs now, or ran last; never rejects. */
   #inFlight: Promise<unknown> = Promise.resolve()
+  #overdue = false
 
   private constructor(libraries: Libraries, deadline: number) {
     this.#libraries = libraries
@@ -88,7 +89,7 @@ export class Esys {
 
   /** Whether a command is past its deadline and still runs: until it returns, this process cannot exit by itself. */
   get hung(): boolean {
-    return this.#state.is === "hung"
+    return this.#overdue
   }
 
   /** Whether calls are still accepted. */
@@ -173,7 +174,7 @@ export class Esys {
   #failure(rc: number, name: string): TpmError {
     const error = responseError(rc, name)
     const harmless = isTpmForm(decodeResponseCode(rc).layer) || isHarmlessEsys(rc)
-    if (!harmless && this.#state.is === "open") this.#state = { is: "dead", because: error.message }
+    if (!harmless && this.#state.is === "open") this.#state = { is: "dead", because: `${name}: ${error.code}` }
     return error
   }
 
@@ -182,10 +183,7 @@ export class Esys {
    * libuv's few, so a process with a hung TPM should end, and by a signal, since `process.exit()` waits for that thread.
    */
   async #withinDeadline<T>(command: string, work: Promise<T>): Promise<T> {
-    this.#inFlight = work.then(
-      wipeLateSecrets(() => this.#state.is === "hung"),
-      () => undefined,
-    )
+    this.#inFlight = this.#settle(work)
     const alarm = deadlineAfter(this.#deadline)
     try {
       const first = await Promise.race([work, alarm.late])
@@ -194,7 +192,19 @@ export class Esys {
       alarm.cancel()
     }
     this.#state = { is: "hung", command }
+    this.#overdue = true
     throw ownError("TPM_HUNG", command, `no answer within ${this.#deadline} ms`, KILL)
+  }
+
+  /** The end of a call, however it ends; what it brings back too late may be a secret, and nobody waits for it. */
+  async #settle(work: Promise<unknown>): Promise<void> {
+    try {
+      const results = await work
+      if (this.#overdue) wipe(results)
+    } catch {
+      // whoever called has this error, or has heard of the deadline
+    }
+    this.#overdue = false
   }
 
   async #initialize(tcti: string): Promise<void> {
@@ -221,12 +231,9 @@ function isHarmlessEsys(rc: number): boolean {
   return decodeResponseCode(rc).layer === "esys" && HARMLESS_ESYS.has(rc & 0xffff)
 }
 
-/** A result nobody waits for any more may be a secret. */
-function wipeLateSecrets(isLate: () => boolean): (results: unknown) => void {
-  return results => {
-    if (!isLate() || !Array.isArray(results)) return
-    for (const item of results) if (item instanceof Uint8Array) item.fill(0)
-  }
+function wipe(results: unknown): void {
+  if (!Array.isArray(results)) return
+  for (const item of results) if (item instanceof Uint8Array) item.fill(0)
 }
 
 /**

@@ -46,6 +46,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
 
 /** koffi runs C on a stack of its own; 128 KiB is its default, and ESYS has arrays of up to 64 KiB beside OpenSSL's. */
 const STACK_BYTES = 1 << 20
+koffi.config({ async_stack_size: STACK_BYTES }) // koffi takes it only before the first load of the process
 
 const loaded = new Map<string, Libraries>()
 
@@ -65,7 +66,6 @@ export function loadLibraries(tcti: "device" | "swtpm", folder: string | undefin
 
 /** In the order of their dependencies: a library in a private folder finds the ones already loaded by their soname. */
 function loadAll(folder: string | undefined): Libraries {
-  koffi.config({ async_stack_size: STACK_BYTES })
   const libc = open("libc.so.6", undefined)
   silenceLibraries(libc)
   const mu = open("libtss2-mu.so.0", folder)
