@@ -1,0 +1,117 @@
+/** Who was invited and who was let in, in SQLite. What must hold of it: `store.ts`. */
+import { z } from "zod"
+import { identity } from "../attestation/protocol/message.ts"
+import type { Database } from "./database.ts"
+import type { Admission, Enrolment, InvitationState } from "./store.ts"
+
+const accept = z.strictObject({ ek: z.string(), by: z.string(), reason: z.string() })
+const endorsement = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("unendorsed") }),
+  z.strictObject({ kind: z.literal("accepted"), by: z.string(), reason: z.string() }),
+])
+
+/** A column of JSON that we wrote. */
+const json = <T>(schema: z.ZodType<T>) => z.string().transform(text => schema.parse(JSON.parse(text)))
+const flag = z.int().transform(n => n !== 0)
+
+const invitationRow = z.strictObject({
+  id: z.string(),
+  purpose: z.enum(["attester", "verifier"]),
+  name: z.string(),
+  by: z.string(),
+  issued: z.int(),
+  expires: z.int(),
+  accept: json(accept).nullable(),
+  revoked: flag,
+  used: flag,
+})
+
+const enrolmentRow = z.strictObject({
+  attester: z.string(),
+  number: z.int(),
+  at: z.int(),
+  label: z.string(),
+  invitation: z.string(),
+  identity: json(identity),
+  ak: z.string(),
+  endorsement: json(endorsement),
+})
+const enrolmentColumns = "attester, number, at, label, invitation, identity, ak, endorsement"
+
+const fleetRow = z.strictObject({ attester: z.string(), label: z.string(), enrolled: z.int() })
+/** The newest enrolment of each attester. */
+const fleet = `SELECT attester, label, at AS enrolled FROM enrolment AS own
+  WHERE number = (SELECT max(number) FROM enrolment WHERE attester = own.attester)`
+
+export function admission(db: Database): Admission {
+  return {
+    invite: async each => {
+      const accepted = each.accept === null ? null : JSON.stringify(each.accept)
+      db.run(
+        "INSERT INTO invitation (id, purpose, name, by, issued, expires, accept) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ...[each.id, each.purpose, each.name, each.by, each.issued, each.expires, accepted],
+      )
+    },
+    invitation: async id => invitationOf(db, id),
+    revoke: async (id, by, at) =>
+      db.run(
+        `INSERT INTO revocation (invitation, by, at) SELECT id, ?, ? FROM invitation WHERE id = ?
+         ON CONFLICT DO NOTHING`,
+        ...[by, at, id],
+      ) > 0,
+    enrol: async enrolment => db.transaction(() => enrol(db, enrolment)),
+    enrolment: async attester =>
+      db.one(
+        enrolmentRow,
+        `SELECT ${enrolmentColumns} FROM enrolment WHERE attester = ? ORDER BY number DESC LIMIT 1`,
+        attester,
+      ),
+    enrolmentNumber: async (attester, number) =>
+      db.one(
+        enrolmentRow,
+        `SELECT ${enrolmentColumns} FROM enrolment WHERE attester = ? AND number = ?`,
+        ...[attester, number],
+      ),
+    attesters: async (after, limit) =>
+      db.all(fleetRow, `${fleet} AND attester > ? ORDER BY attester LIMIT ?`, after, limit),
+    find: async text =>
+      db.all(fleetRow, `${fleet} AND (label = ?1 OR substr(attester, 1, length(?1)) = ?1) LIMIT 2`, text),
+  }
+}
+
+function invitationOf(db: Database, id: string): InvitationState | undefined {
+  return db.one(
+    invitationRow,
+    `SELECT id, purpose, name, by, issued, expires, accept,
+       EXISTS (SELECT 1 FROM revocation WHERE invitation = id) AS revoked,
+       EXISTS (SELECT 1 FROM enrolment WHERE invitation = invitation.id) AS used
+     FROM invitation WHERE id = ?`,
+    id,
+  )
+}
+
+function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | "refused" | "taken" {
+  const { attester, at, label, identity, ak, endorsement } = enrolment
+  const invitation = invitationOf(db, enrolment.invitation)
+  if (invitation?.purpose !== "attester" || invitation.used || invitation.revoked || invitation.expires <= at)
+    return "refused"
+  const others = db.one(
+    z.strictObject({ taken: flag }),
+    "SELECT EXISTS (SELECT 1 FROM enrolment WHERE attester <> ? AND (ak = ? OR evidence_key = ?)) AS taken",
+    ...[attester, ak, identity.evidenceKey],
+  )
+  if (others?.taken) return "taken"
+  const last = db.one(
+    z.strictObject({ number: z.int() }),
+    "SELECT coalesce(max(number), 0) AS number FROM enrolment WHERE attester = ?",
+    attester,
+  )
+  const number = (last?.number ?? 0) + 1
+  db.run(
+    `INSERT INTO enrolment (attester, number, at, label, invitation, identity, ak, evidence_key, endorsement)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[attester, number, at, label, invitation.id, JSON.stringify(identity), ak, identity.evidenceKey],
+    JSON.stringify(endorsement),
+  )
+  return { ...enrolment, number }
+}

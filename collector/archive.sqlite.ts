@@ -1,0 +1,179 @@
+/** What attesters showed, in SQLite: nonces, evidence, results, and logs of which no byte is kept twice. What must hold of it: `store.ts`. */
+import { z } from "zod"
+import { tiers } from "../attestation/appraise/appraise.ts"
+import type { Seen } from "../attestation/verify/continuity.ts"
+import type { Database } from "./database.ts"
+import { keepLog, logs, readLog } from "./log.sqlite.ts"
+import type { Archive, Archived, Entry, Neighbours, Place, Recorded } from "./store.ts"
+
+/** Unsigned 64-bit numbers as text that sorts. */
+const padded = (n: bigint | string): string => String(n).padStart(20, "0")
+const unpadded = z.string().transform(text => String(BigInt(text)))
+
+const bytes = z.instanceof(Uint8Array)
+const nonceRow = z.strictObject({
+  nonce: bytes,
+  attester: z.string(),
+  channel: bytes,
+  issued: z.int(),
+  expires: z.int(),
+})
+
+const seenRow = z
+  .strictObject({
+    digest: z.string(),
+    chain: z.string(),
+    sequence: unpadded,
+    reset: z.int(),
+    restart: z.int(),
+    clock: unpadded,
+  })
+  .transform(
+    (row): Seen => ({
+      digest: row.digest,
+      chain: { id: row.chain, sequence: row.sequence },
+      clock: { milliseconds: BigInt(row.clock), resetCount: row.reset, restartCount: row.restart },
+    }),
+  )
+const seen = "SELECT digest, chain, sequence, reset, restart, clock FROM evidence WHERE attester = ?"
+const byQuote = "ORDER BY reset DESC, restart DESC, clock DESC LIMIT 1"
+
+const archivedRow = z
+  .strictObject({
+    digest: z.string(),
+    attester: z.string(),
+    enrolment: z.int(),
+    kind: z.enum(["answer", "report"]),
+    timely: z.int(),
+    chain: z.string(),
+    sequence: unpadded,
+    previous: z.string().nullable(),
+    reset: z.int(),
+    restart: z.int(),
+    clock: unpadded,
+    asked: z.int().nullable(),
+    received: z.int(),
+    envelope: bytes,
+    log_length: z.int(),
+    tier: z.enum(tiers),
+    result: bytes,
+  })
+  .transform(
+    ({ chain, sequence, previous, reset, restart, clock, log_length, timely, ...same }): Archived => ({
+      ...same,
+      timely: timely === 1,
+      chain: { id: chain, sequence, previous },
+      clock: { milliseconds: BigInt(clock), resetCount: reset, restartCount: restart },
+      log: log_length,
+    }),
+  )
+const archived = `SELECT digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, asked,
+  received, envelope, log_length, tier, result FROM evidence`
+
+export function archive(db: Database): Archive {
+  return {
+    issue: async ({ nonce, attester, channel, issued, expires }) => {
+      db.run(
+        "INSERT INTO nonce (nonce, attester, channel, issued, expires) VALUES (?, ?, ?, ?, ?)",
+        ...[nonce, attester, channel, issued, expires],
+      )
+    },
+    nonce: async nonce =>
+      db.one(nonceRow, "SELECT nonce, attester, channel, issued, expires FROM nonce WHERE nonce = ?", nonce),
+    forgetNonces: async time => {
+      db.run("DELETE FROM nonce WHERE expires < ?", time)
+    },
+    neighbours: async place => neighbours(db, place),
+    prefixes: async (epoch, length) =>
+      logs(db, epoch)
+        .map(id => readLog(db, id))
+        .filter(log => log.length >= length)
+        .map(log => log.subarray(0, length)),
+    record: async entry => db.transaction(() => record(db, entry)),
+    archived: async digest => db.one(archivedRow, `${archived} WHERE digest = ?`, digest),
+    newest: async (attester, which) =>
+      db.one(
+        archivedRow,
+        `${archived} WHERE attester = ? AND timely >= ? ORDER BY received DESC, rowid DESC LIMIT 1`,
+        ...[attester, which === "timely" ? 1 : 0],
+      ),
+    log: async (digest, offset, length) => {
+      const row = z.strictObject({ log: z.int(), log_length: z.int() })
+      const found = db.one(row, "SELECT log, log_length FROM evidence WHERE digest = ?", digest)
+      if (!found) return new Uint8Array(0)
+      return readLog(db, found.log).subarray(offset, Math.min(found.log_length, offset + length))
+    },
+  }
+}
+
+function neighbours(db: Database, { attester, chain, predecessor, clock }: Place): Neighbours {
+  const sequence = padded(chain.sequence)
+  const [first] = logs(db, { attester, ...clock })
+  const { resetCount, restartCount, milliseconds } = clock
+  return {
+    before: db.one(
+      seenRow,
+      `${seen} AND chain = ? AND sequence < ? ORDER BY sequence DESC LIMIT 1`,
+      ...[attester, chain.id, sequence],
+    ),
+    same: db.one(seenRow, `${seen} AND chain = ? AND sequence = ?`, attester, chain.id, sequence),
+    newest: db.one(seenRow, `${seen} ${byQuote}`, attester),
+    older: db.one(
+      seenRow,
+      `${seen} AND (reset, restart, clock) < (?, ?, ?) ${byQuote}`,
+      ...[attester, resetCount, restartCount, padded(milliseconds)],
+    ),
+    knowsPredecessor: predecessor !== null && has(db, attester, predecessor),
+    log: first === undefined ? new Uint8Array(0) : readLog(db, first),
+  }
+}
+
+const has = (db: Database, attester: string, digest: string): boolean =>
+  db.one(z.unknown(), "SELECT 1 FROM evidence WHERE attester = ? AND digest = ?", attester, digest) !== undefined
+
+function record(db: Database, entry: Entry): Recorded {
+  if (has(db, entry.attester, entry.digest)) return "known"
+  const version = z.strictObject({ version: z.int() })
+  const now = db.one(version, "SELECT version FROM standing WHERE attester = ?", entry.attester)?.version ?? 0
+  if (now !== entry.standing.version) return "moved"
+  if (entry.nonce !== null && !redeem(db, entry.nonce, entry.attester)) return "spent"
+  insert(db, entry)
+  mindGaps(db, entry)
+  const { state, resetCount, fresh } = entry.standing.after
+  db.run(
+    `INSERT INTO standing (attester, version, state, reset, fresh) VALUES (?, ?, ?, ?, ?) ON CONFLICT (attester)
+     DO UPDATE SET version = excluded.version, state = excluded.state, reset = excluded.reset, fresh = excluded.fresh`,
+    ...[entry.attester, now + 1, state, resetCount, fresh],
+  )
+  return "recorded"
+}
+
+const redeem = (db: Database, nonce: Uint8Array, attester: string): boolean =>
+  db.run("DELETE FROM nonce WHERE nonce = ? AND attester = ?", nonce, attester) === 1
+
+function insert(db: Database, entry: Entry): void {
+  const { digest, attester, enrolment, kind, timely, chain, clock, nonce, asked, received, envelope } = entry
+  const log = keepLog(db, { attester, ...clock }, entry.log)
+  db.run(
+    `INSERT INTO evidence (digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock,
+       nonce, asked, received, envelope, log, log_length, tier, result)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[digest, attester, enrolment, kind, timely ? 1 : 0, chain.id, padded(chain.sequence), chain.previous],
+    ...[clock.resetCount, clock.restartCount, padded(clock.milliseconds), nonce, asked, received, envelope],
+    ...[log, entry.log.length, entry.tier, entry.result],
+  )
+}
+
+/** Opens the gap before this evidence, and closes those that it fills. */
+function mindGaps(db: Database, { digest, attester, gap, received }: Entry): void {
+  if (gap)
+    db.run(
+      "INSERT INTO gap (evidence, attester, missing, opened) VALUES (?, ?, ?, ?)",
+      ...[digest, attester, gap.missing, received],
+    )
+  db.run(
+    `INSERT INTO closing (gap, at, by, reason) SELECT evidence, ?, 'evidence', 'it came later' FROM gap
+     WHERE attester = ? AND missing = ? ON CONFLICT DO NOTHING`,
+    ...[received, attester, digest],
+  )
+}

@@ -1,0 +1,93 @@
+/** How attesters stand and what they are compared with, in SQLite. What must hold of it: `store.ts`. */
+import { z } from "zod"
+import { unknown } from "../attestation/appraise/state.ts"
+import { type FindingId, findings } from "../attestation/verify/finding.ts"
+import type { Database } from "./database.ts"
+import type { Incident, Register, VersionedStanding } from "./store.ts"
+
+const standingRow = z
+  .strictObject({
+    version: z.int(),
+    state: z.enum(["unknown", "affirming", "warning", "contraindicated"]),
+    reset: z.int(),
+    fresh: z.int().nullable(),
+  })
+  .transform(({ reset, ...same }): VersionedStanding => ({ ...same, resetCount: reset }))
+
+const gapRow = z.strictObject({ evidence: z.string(), missing: z.string().nullable(), opened: z.int() })
+const open = "SELECT evidence, missing, opened FROM gap WHERE attester = ? AND evidence NOT IN (SELECT gap FROM closing)"
+
+const finding = z.strictObject({
+  id: z.enum(Object.keys(findings) as FindingId[]),
+  component: z.string(),
+  seen: z.string(),
+  wanted: z.string(),
+})
+const incidentRow = z.strictObject({
+  attester: z.string(),
+  at: z.int(),
+  kind: z.enum(["refused", "missed", "declined"]),
+  evidence: z.string().nullable(),
+  findings: z.string().transform(text => z.array(finding).parse(JSON.parse(text))),
+  says: z.string(),
+})
+
+export function register(db: Database): Register {
+  const standing = (attester: string): VersionedStanding =>
+    db.one(standingRow, "SELECT version, state, reset, fresh FROM standing WHERE attester = ?", attester) ?? {
+      ...unknown,
+      version: 0,
+    }
+  return {
+    standing: async attester => standing(attester),
+    clear: async ({ attester, at, by, reason }, after) =>
+      db.transaction(() => {
+        const was = standing(attester)
+        db.run(
+          "INSERT INTO clearing (attester, at, by, reason, was) VALUES (?, ?, ?, ?, ?)",
+          ...[attester, at, by, reason, was.state],
+        )
+        db.run(
+          `INSERT INTO closing (gap, at, by, reason) SELECT evidence, ?, ?, ? FROM gap WHERE attester = ?
+           ON CONFLICT DO NOTHING`,
+          ...[at, by, reason, attester],
+        )
+        db.run(
+          "UPDATE standing SET version = version + 1, state = ?, reset = ?, fresh = ? WHERE attester = ?",
+          ...[after.state, after.resetCount, after.fresh, attester],
+        )
+      }),
+    gaps: async (attester, limit) => db.all(gapRow, `${open} ORDER BY opened LIMIT ?`, attester, limit),
+    tell: async (incident, keep) => db.transaction(() => tell(db, incident, keep)),
+    incidents: async (attester, limit) =>
+      db.all(
+        incidentRow,
+        "SELECT attester, at, kind, evidence, findings, says FROM incident WHERE attester = ? ORDER BY id DESC LIMIT ?",
+        ...[attester, limit],
+      ),
+    refer: async (attester, digest, at, bytes) => {
+      db.run(
+        "INSERT INTO reference (attester, digest, at, bytes) VALUES (?, ?, ?, ?)",
+        ...[attester, digest, at, bytes],
+      )
+    },
+    reference: async attester =>
+      db.one(
+        z.strictObject({ bytes: z.instanceof(Uint8Array) }),
+        "SELECT bytes FROM reference WHERE attester = ? ORDER BY id DESC LIMIT 1",
+        attester,
+      )?.bytes,
+  }
+}
+
+function tell(db: Database, { attester, at, kind, evidence, findings: found, says }: Incident, keep: number): void {
+  db.run(
+    "INSERT INTO incident (attester, at, kind, evidence, findings, says) VALUES (?, ?, ?, ?, ?, ?)",
+    ...[attester, at, kind, evidence, JSON.stringify(found), says],
+  )
+  db.run(
+    `DELETE FROM incident WHERE attester = ?1 AND id NOT IN
+       (SELECT id FROM incident WHERE attester = ?1 ORDER BY id DESC LIMIT ?2)`,
+    ...[attester, keep],
+  )
+}

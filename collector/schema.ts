@@ -1,0 +1,96 @@
+/**
+ * Which tables does the store have? One step a version, applied in order; a step that was released is never changed.
+ * What is evidence, or says who admitted whom, can be added and not altered: triggers guard against mistakes of ours. They are
+ * no proof against whoever owns the file.
+ */
+
+const appendOnly = ["invitation", "revocation", "enrolment", "log", "piece", "evidence", "gap", "closing", "clearing", "reference"]
+
+const guards = appendOnly
+  .flatMap(table =>
+    ["UPDATE", "DELETE"].map(
+      act => `CREATE TRIGGER ${table}_no_${act.toLowerCase()} BEFORE ${act} ON ${table}
+        BEGIN SELECT RAISE(ABORT, '${table} is append-only'); END;`,
+    ),
+  )
+  .join("\n")
+
+const first = `
+CREATE TABLE invitation (
+  id TEXT PRIMARY KEY, purpose TEXT NOT NULL CHECK (purpose IN ('attester', 'verifier')), name TEXT NOT NULL,
+  by TEXT NOT NULL, issued INTEGER NOT NULL, expires INTEGER NOT NULL, accept TEXT
+) STRICT;
+CREATE TABLE revocation (
+  invitation TEXT PRIMARY KEY REFERENCES invitation, by TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE enrolment (
+  attester TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, label TEXT NOT NULL,
+  invitation TEXT NOT NULL UNIQUE REFERENCES invitation, identity TEXT NOT NULL, ak TEXT NOT NULL,
+  evidence_key TEXT NOT NULL, endorsement TEXT NOT NULL, PRIMARY KEY (attester, number)
+) STRICT;
+CREATE INDEX enrolment_ak ON enrolment (ak);
+CREATE INDEX enrolment_key ON enrolment (evidence_key);
+CREATE INDEX enrolment_label ON enrolment (label);
+
+-- not append-only: a nonce leaves when it is redeemed or long expired
+CREATE TABLE nonce (
+  nonce BLOB PRIMARY KEY CHECK (length(nonce) = 32), attester TEXT NOT NULL, channel BLOB NOT NULL CHECK (length(channel) = 32),
+  issued INTEGER NOT NULL, expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX nonce_expires ON nonce (expires);
+
+-- a log's first \`shared\` bytes are its parent's: history is kept once, and what was rewritten beside it
+CREATE TABLE log (
+  id INTEGER PRIMARY KEY, attester TEXT NOT NULL, reset INTEGER NOT NULL, restart INTEGER NOT NULL,
+  parent INTEGER REFERENCES log, shared INTEGER NOT NULL
+) STRICT;
+CREATE INDEX log_epoch ON log (attester, reset, restart);
+CREATE TABLE piece (
+  log INTEGER NOT NULL REFERENCES log, start INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (log, start)
+) STRICT;
+
+-- 64-bit numbers that SQLite's signed integers do not hold are decimal text of twenty digits, so that they sort
+CREATE TABLE evidence (
+  digest TEXT PRIMARY KEY, attester TEXT NOT NULL, enrolment INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('answer', 'report')), timely INTEGER NOT NULL CHECK (timely IN (0, 1)),
+  chain TEXT NOT NULL, sequence TEXT NOT NULL CHECK (length(sequence) = 20), previous TEXT,
+  reset INTEGER NOT NULL, restart INTEGER NOT NULL, clock TEXT NOT NULL CHECK (length(clock) = 20),
+  nonce BLOB UNIQUE, asked INTEGER, received INTEGER NOT NULL, envelope BLOB NOT NULL,
+  log INTEGER NOT NULL REFERENCES log, log_length INTEGER NOT NULL, tier TEXT NOT NULL, result BLOB NOT NULL,
+  UNIQUE (attester, chain, sequence), FOREIGN KEY (attester, enrolment) REFERENCES enrolment (attester, number)
+) STRICT;
+CREATE INDEX evidence_quote ON evidence (attester, reset, restart, clock);
+CREATE INDEX evidence_received ON evidence (attester, received);
+CREATE TABLE gap (
+  evidence TEXT PRIMARY KEY REFERENCES evidence, attester TEXT NOT NULL, missing TEXT, opened INTEGER NOT NULL
+) STRICT;
+CREATE INDEX gap_attester ON gap (attester, opened);
+CREATE TABLE closing (
+  gap TEXT PRIMARY KEY REFERENCES gap, at INTEGER NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE standing (
+  attester TEXT PRIMARY KEY, version INTEGER NOT NULL, state TEXT NOT NULL, reset INTEGER NOT NULL, fresh INTEGER
+) STRICT;
+CREATE TABLE clearing (
+  id INTEGER PRIMARY KEY, attester TEXT NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL, was TEXT NOT NULL
+) STRICT;
+CREATE TABLE reference (
+  id INTEGER PRIMARY KEY, attester TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, bytes BLOB NOT NULL
+) STRICT;
+CREATE INDEX reference_attester ON reference (attester, id);
+
+-- not append-only: only the newest of each attester are kept
+CREATE TABLE incident (
+  id INTEGER PRIMARY KEY, attester TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, evidence TEXT,
+  findings TEXT NOT NULL, says TEXT NOT NULL
+) STRICT;
+CREATE INDEX incident_attester ON incident (attester, id);
+${guards}
+`
+
+/** Step i brings a store from version i to i + 1. */
+export const schema: readonly string[] = [first]
+
+/** The tables whose rows are never changed. */
+export const appendOnlyTables: readonly string[] = appendOnly
