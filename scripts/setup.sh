@@ -245,19 +245,12 @@ link_node() {
     "Assay runs on Linux on x86-64; package.json names the binary under optionalDependencies"
 }
 
-# --- 5. The hashing core: built again when a source has changed -------------------------------------------------------
+# --- 5. The hashing core: its build compares its sources' digest, and does nothing where that is the same -------------
 
 set_up_wasm() {
   [ -e wasm/build.ts ] || return 0
-  stamp=.cache/wasm-stamp
-  want=$(find wasm/assembly wasm/build.ts asconfig.json package-lock.json -type f 2>/dev/null | LC_ALL=C sort |
-    xargs sha256sum | sha256sum | cut -d' ' -f1)
-  if [ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ] || [ -z "$(find wasm/build -name '*.wasm' 2>/dev/null)" ]; then
-    say "building the hashing core"
-    (PATH=$here/node_modules/.bin:$PATH && node wasm/build.ts >&2) ||
-      fail 70 "the hashing core did not build" "see the lines above; node wasm/build.ts builds it alone"
-    echo "$want" >"$stamp"
-  fi
+  PATH=$here/node_modules/.bin:$PATH node wasm/build.ts >&2 ||
+    fail 70 "the hashing core did not build" "see the lines above; node wasm/build.ts builds it alone"
 }
 
 # --- In this order, one run at a time --------------------------------------------------------------------------------
