@@ -1,10 +1,10 @@
 /**
- * What is this TPM, and what does it hold? TPM2_GetCapability and TPM2_ReadClock, read to the end.
+ * What is this TPM, what does it hold, and what does it give to anyone who asks? Capabilities, clock and random bytes.
  */
 import { ownError } from "./error.ts"
 import { type Esys, TR } from "./esys.ts"
 import { type BankSelection, readSelection } from "./selection.ts"
-import { Reader } from "./wire.ts"
+import { payload, Reader } from "./wire.ts"
 
 /** TPM_CAP (Part 2, 6.12). */
 const CAP_HANDLES = 1
@@ -61,6 +61,7 @@ const FIRST_HANDLE: Readonly<Record<HandleKind, number>> = {
 
 /** No TPM has more pages than this; a lying one must not hold us in a loop. */
 const MOST_PAGES = 64
+const MOST_RANDOM = 4096
 
 /** All fixed and variable properties (TPM_PT to value). */
 export async function readProperties(esys: Esys): Promise<ReadonlyMap<number, number>> {
@@ -135,6 +136,23 @@ export function readHandles(esys: Esys, kind: HandleKind): Promise<number[]> {
     reader => reader.u32(),
     last => last + 1,
   )
+}
+
+/** Random bytes from the TPM, which gives 64 at most at a time, whatever it is asked for. */
+export async function readRandom(esys: Esys, length: number): Promise<Uint8Array> {
+  if (!(Number.isInteger(length) && length >= 0 && length <= MOST_RANDOM)) {
+    throw ownError("TPM_BAD_ARGUMENT", "GetRandom", `${length} is no number of bytes up to ${MOST_RANDOM}`)
+  }
+  const random = new Uint8Array(length)
+  for (let at = 0; at < length; ) {
+    const wanted = Math.min(32, length - at)
+    const [wire] = await esys.call("GetRandom", TR.none, TR.none, TR.none, wanted)
+    const some = payload(wire).subarray(0, wanted)
+    if (some.length === 0) throw ownError("TPM_BAD_RESPONSE", "GetRandom", "the TPM gave nothing")
+    random.set(some, at)
+    at += some.length
+  }
+  return random
 }
 
 /** Clock and counters, unsigned. */

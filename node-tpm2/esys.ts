@@ -18,6 +18,7 @@ import {
 } from "./invocation.ts"
 import { type Libraries, loadLibraries } from "./library.ts"
 import { nativeSlot, slotValue } from "./marshal.ts"
+import { Queue } from "./queue.ts"
 import { decodeResponseCode, isTpmForm } from "./response-codes.ts"
 import { admitTcti } from "./tcti.ts"
 
@@ -59,9 +60,9 @@ export class Esys {
   readonly #deadline: number
   readonly #tcti = nativeSlot()
   readonly #context = nativeSlot()
+  /** An ESYS context has no lock of its own: of two calls at once, one fails with BAD_SEQUENCE. */
+  readonly #queue = new Queue()
   #state: State = { is: "open" }
-  /** The end of the queue. An ESYS context has no lock of its own: two calls at once fail with BAD_SEQUENCE. */
-  #tail: Promise<unknown> = Promise.resolve()
   /** The native call that runs now, or ran last; never rejects. */
   #inFlight: Promise<unknown> = Promise.resolve()
   #overdue = false
@@ -125,10 +126,8 @@ export class Esys {
    * Closes the context. Twice is no error. If a command hangs, this returns at once, and the memory is given back when
    * (and if) that command ends.
    */
-  async close(): Promise<void> {
-    const turn = this.#tail
-    this.#tail = turn.then(() => this.#end())
-    await this.#tail
+  close(): Promise<void> {
+    return this.#queue.run(() => this.#end())
   }
 
   async #end(): Promise<void> {
@@ -140,15 +139,10 @@ export class Esys {
   }
 
   #enqueue<T>(command: string, work: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(() => {
+    return this.#queue.run(async () => {
       this.#refuseUnlessOpen(command)
       return work()
     })
-    this.#tail = result.then(
-      () => undefined,
-      () => undefined,
-    )
-    return result
   }
 
   #refuseUnlessOpen(command: string): void {

@@ -6,10 +6,10 @@
 import { type Esys, TR } from "./esys.ts"
 import type { EsysTr } from "./invocation.ts"
 
-/** The TPM handles in use on one context. */
+/** The TPM handles in use on one context. For one operation at a time. */
 export class HandleTable {
   readonly #esys: Esys
-  readonly #known = new Map<number, { readonly tr: Promise<EsysTr>; users: number }>()
+  readonly #known = new Map<number, { readonly tr: EsysTr; users: number }>()
 
   constructor(esys: Esys) {
     this.#esys = esys
@@ -17,26 +17,18 @@ export class HandleTable {
 
   /** Takes a share in `handle`; give it back with {@link release}. @throws TpmError TPM_RC_HANDLE */
   async acquire(handle: number): Promise<EsysTr> {
-    const entry = this.#known.get(handle) ?? { tr: this.#lookUp(handle), users: 0 }
+    const entry = this.#known.get(handle) ?? { tr: await this.#lookUp(handle), users: 0 }
     this.#known.set(handle, entry)
     entry.users++
-    try {
-      return await entry.tr
-    } catch (error) {
-      if (this.#known.get(handle) === entry) this.#known.delete(handle)
-      throw error
-    }
+    return entry.tr
   }
 
-  /** Gives back one share; the last one closes. The close is queued at once, so a later look-up comes after it. */
+  /** Gives back one share; the last one closes. */
   async release(handle: number): Promise<void> {
     const entry = this.#known.get(handle)
-    if (entry === undefined) return
-    entry.users--
-    if (entry.users > 0) return
+    if (entry === undefined || --entry.users > 0) return
     this.#known.delete(handle)
-    const tr = await entry.tr
-    if (this.#esys.usable) await this.#esys.forget(tr)
+    if (this.#esys.usable) await this.#esys.forget(entry.tr)
   }
 
   /** Runs `use` with a share in `handle`. */

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto"
 import { ownError } from "./error.ts"
 import { type Esys, TR } from "./esys.ts"
+import type { HandleTable } from "./handles.ts"
 import type { EsysTr } from "./invocation.ts"
 import { inHmacSession } from "./session.ts"
 import { EMPTY, hashAlgorithm, join, payload, Reader, sized, u16, u32 } from "./wire.ts"
@@ -113,6 +114,39 @@ export async function loadChild(esys: Esys, parent: EsysTr, session: EsysTr, blo
 export async function readPublicArea(esys: Esys, tr: EsysTr): Promise<TpmObject> {
   const [outPublic] = await esys.call("ReadPublic", tr, TR.none, TR.none, TR.none)
   return objectOf(payload(outPublic))
+}
+
+/** Whether `object` still stands at its handle. No is also the answer of a TPM that has nothing there, or is gone. */
+export async function standsAt(esys: Esys, tr: EsysTr, object: TpmObject): Promise<boolean> {
+  try {
+    return sameName((await readPublicArea(esys, tr)).name, object.name)
+  } catch {
+    return false
+  }
+}
+
+/** Takes a share in the persistent object at `handle`. @throws TpmError TPM_RC_HANDLE */
+export async function holdPersistent(esys: Esys, handles: HandleTable, handle: number): Promise<Loaded> {
+  if (handle >>> 24 !== 0x81) {
+    throw ownError("TPM_BAD_ARGUMENT", "persistent", `0x${handle.toString(16)} is no persistent handle`)
+  }
+  const tr = await handles.acquire(handle)
+  try {
+    return { tr, object: await readPublicArea(esys, tr) }
+  } catch (error) {
+    await handles.release(handle)
+    throw error
+  }
+}
+
+/** Tells ESYS an authorisation value, for the HMACs to come; the TPM does not hear of it. */
+export async function setAuth(esys: Esys, tr: EsysTr, auth: Uint8Array): Promise<void> {
+  const wire = sized(auth)
+  try {
+    await esys.call("TR_SetAuth", tr, wire)
+  } finally {
+    wire.fill(0)
+  }
 }
 
 /** An object's Name, computed here and not taken from the TPM (Part 1, 16): nameAlg, then the public area's digest. */

@@ -18,6 +18,8 @@ export interface TctiProxy {
   readonly exchanges: Exchange[]
   /** What the library gets in place of the TPM's response; null drops the connection. Set it at any time. */
   alter: (response: Buffer, command: Buffer) => Buffer | null
+  /** Milliseconds by which every response is held back. Set it at any time. */
+  delay: number
   close(): Promise<void>
 }
 
@@ -36,6 +38,7 @@ export async function startTctiProxy(swtpm: Swtpm): Promise<TctiProxy> {
     tcti: `swtpm:path=${path}`,
     exchanges: [],
     alter: response => response,
+    delay: 0,
     async close() {
       const closed = servers.map(server => new Promise(resolve => server.close(resolve)))
       for (const socket of sockets) socket.destroy()
@@ -79,8 +82,7 @@ function relayCommands(client: Socket, tpm: Socket, proxy: TctiProxy): void {
     const altered = proxy.alter(Buffer.from(response), command)
     command = Buffer.alloc(0)
     response = Buffer.alloc(0)
-    if (altered === null) client.destroy()
-    else client.write(altered)
+    setTimeout(() => (altered === null ? client.destroy() : client.write(altered)), proxy.delay)
   })
 }
 
