@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url"
 /** Every entry point, by name: its file in a checkout. The bundle keeps the folders; its files end in `.js`. */
 export const entryPoints = {
   cli: "cli/assay.mjs",
+  broker: "agent/broker/main.ts",
   hashWorker: "agent/hash/worker.ts",
 } as const
 

@@ -1,0 +1,125 @@
+/** The broker as a process: its arguments, its socket, its signals, and how it ends. What it does: `broker.ts`. */
+import { createServer, type Server, type Socket } from "node:net"
+import { parseArgs } from "node:util"
+import { listenLocal, serveVerbs } from "../../local/call.ts"
+import { type Broker, type BrokerSettings, openBroker } from "./broker.ts"
+import { Fault, hintOf, say } from "./fault.ts"
+import { verbs } from "./verbs.ts"
+
+/** sysexits.h: what a supervisor may read from how the broker ended. */
+const exit = { usage: 64, temporary: 75, configuration: 78 } as const
+
+type Options = BrokerSettings & {
+  readonly socket: string
+  /** octal; 0660 lets the socket's group in */
+  readonly mode: number
+  /** end when stdin ends: whoever started the broker is gone */
+  readonly attached: boolean
+}
+
+const usage =
+  "broker --socket PATH --state DIR --tcti device:/dev/tpmrm0 [--pcr 23] [--mode 600|660] [--deadline MILLISECONDS] [--software-tpm] [--attached]"
+
+function readOptions(args: string[]): Options {
+  const { values } = parseArgs({
+    args,
+    options: {
+      socket: { type: "string", default: "" },
+      state: { type: "string", default: "" },
+      tcti: { type: "string", default: "device:/dev/tpmrm0" },
+      pcr: { type: "string", default: "23" },
+      mode: { type: "string", default: "600" },
+      deadline: { type: "string", default: "10000" },
+      "software-tpm": { type: "boolean", default: false },
+      attached: { type: "boolean", default: false },
+    },
+  })
+  const { socket, state, tcti, attached } = values
+  if (state === "") throw new Fault("--state is missing", usage)
+  if (socket === "" && !activated()) throw new Fault("--socket is missing", usage)
+  if (!/^6[06]0$/.test(values.mode)) throw new Fault(`--mode ${values.mode} is neither 600 nor 660`, usage)
+  const [pcr, deadline] = [wholeNumber("pcr", values.pcr, 23), wholeNumber("deadline", values.deadline, 3_600_000)]
+  const mode = Number.parseInt(values.mode, 8)
+  return { socket, state, tcti, pcr, deadline, mode, attached, softwareTpm: values["software-tpm"] }
+}
+
+function wholeNumber(name: string, text: string, most: number): number {
+  const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN
+  if (value <= most) return value
+  throw new Fault(`--${name} ${text} is no number up to ${most}`, usage)
+}
+
+/** sd_listen_fds(3): one socket as descriptor 3, meant for this process. */
+const activated = (): boolean => process.env["LISTEN_FDS"] === "1" && process.env["LISTEN_PID"] === String(process.pid)
+
+async function listen({ socket, mode }: Options): Promise<Server> {
+  if (!activated()) return listenLocal(socket, mode)
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen({ fd: 3 }, resolve))
+  return server
+}
+
+/** Every connection that is open, so that each can be told before the end. */
+function connectionsOf(server: Server): Set<Socket> {
+  const open = new Set<Socket>()
+  server.on("connection", socket => {
+    open.add(socket)
+    socket.on("close", () => open.delete(socket))
+  })
+  return open
+}
+
+/** Ends connections once what was written to them is gone, or after a second. */
+async function endAll(server: Server, open: ReadonlySet<Socket>): Promise<void> {
+  server.close()
+  await new Promise(resolve => setTimeout(resolve, 50)) // answers that are on their way are written first
+  const ended = [...open].map(socket => new Promise(resolve => socket.once("close", resolve).end()))
+  const late = new Promise(resolve => setTimeout(resolve, 1000))
+  await Promise.race([Promise.all(ended), late])
+  for (const socket of open) socket.destroy()
+}
+
+async function endAfterLoss(broker: Broker, server: Server, open: ReadonlySet<Socket>, fault: Fault): Promise<void> {
+  say(fault.message, fault.hint)
+  await endAll(server, open)
+  end(exit.temporary, broker.hung())
+}
+
+/** A hung TPM command holds a thread for which process.exit() would wait: then only a signal ends this process. */
+function end(code: number, hung: boolean): void {
+  if (hung) process.kill(process.pid, "SIGKILL")
+  process.exit(code)
+}
+
+async function run(options: Options): Promise<void> {
+  const broker = await openBroker(options)
+  const server = await listen(options)
+  const open = connectionsOf(server)
+  serveVerbs(server, verbs, broker.handlers)
+  void broker.lost.then(fault => endAfterLoss(broker, server, open, fault))
+  let stopping = false
+  const stop = async (): Promise<void> => {
+    if (stopping) return
+    stopping = true
+    server.close()
+    await broker.stop()
+    await endAll(server, open)
+    end(0, broker.hung())
+  }
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop())
+  if (options.attached) process.stdin.once("end", () => void stop()).resume()
+}
+
+function explain(error: unknown): void {
+  const code = error instanceof Error && "code" in error ? error.code : ""
+  say(error instanceof Error ? error.message : String(error), hintOf(error))
+  end(code === "TPM_TCTI_REFUSED" ? exit.configuration : exit.temporary, code === "TPM_HUNG")
+}
+
+try {
+  const options = readOptions(process.argv.slice(2))
+  await run(options).catch(explain)
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error), hintOf(error))
+  process.exit(exit.usage)
+}
