@@ -21,13 +21,27 @@ function byName(facts: readonly Fact[]): ReadonlyMap<string, readonly string[]> 
   return values
 }
 
+/** Values of one name are compared with their number and order: a fact twice is not a fact once, and a swap is a change. */
 function compare(component: string, seen: readonly string[], wanted: readonly string[]): Finding[] {
-  const gone = wanted.filter(value => !seen.includes(value))
-  const come = seen.filter(value => !wanted.includes(value))
+  const gone = without(wanted, seen)
+  const come = without(seen, wanted)
   const changed = Math.min(gone.length, come.length)
+  if (gone.length + come.length === 0 && seen.some((value, i) => value !== wanted[i]))
+    return [finding("reference.differs", component, seen.join(", "), wanted.join(", "))]
   return [
     ...gone.slice(0, changed).map((value, i) => finding("reference.differs", component, come[i] ?? "", value)),
     ...gone.slice(changed).map(value => finding("reference.missing", component, "nothing", value)),
     ...come.slice(changed).map(value => finding("reference.unlisted", component, value, "nothing")),
   ]
+}
+
+/** What of `values` is left when each of `others` takes one equal away. */
+function without(values: readonly string[], others: readonly string[]): string[] {
+  const count = new Map<string, number>()
+  for (const other of others) count.set(other, (count.get(other) ?? 0) + 1)
+  return values.filter(value => {
+    const left = count.get(value) ?? 0
+    count.set(value, left - 1)
+    return left <= 0
+  })
 }

@@ -3,7 +3,7 @@
  * reference and the verifier, so that anyone can recompute it. Format: docs/the-evidence.md.
  */
 import { z } from "zod"
-import { readJson, writeJson } from "../wire/json.ts"
+import { readExact, writeExact } from "../wire/json.ts"
 import { hex, instant, line } from "../wire/text.ts"
 import { tpmName } from "../protocol/evidence.ts"
 import { type Appraisal, tiers } from "./appraise.ts"
@@ -43,8 +43,8 @@ export type Result = z.infer<typeof result>
 const resultLimit = 1 << 18
 
 /** Throws Malformed. */
-export const readResult = (bytes: Uint8Array): Result => readJson(result, bytes, resultLimit)
-export const writeResult = (value: Result): Uint8Array => writeJson(value)
+export const readResult = (bytes: Uint8Array): Result => readExact(result, bytes, resultLimit)
+export const writeResult = (value: Result): Uint8Array => writeExact(result, value)
 
 /** Who stands behind each answer: so far, the TPM that seals the evidence key, and nobody for hash and pin. */
 export const authorityOf = (attester: string): Result["authority"] => ({

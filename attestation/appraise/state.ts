@@ -51,7 +51,7 @@ function contraindicatedBy(standing: Standing, { resetCount }: Verdict): Standin
 /** The standing after a named person has cleared it: nothing is known until new evidence. */
 export const cleared = (standing: Standing): Standing => ({ ...standing, state: "unknown" })
 
-/** What to show at `now` (ms since 1970): the state, and whether it is older than `limit` ms, counted from the nonce's issue. */
+/** What to show at `now` (ms since 1970): the state, and whether it is older than `limit` ms, counted from the nonce's issue. A clock that was set back makes stale too. */
 export function shownAt({ state, fresh }: Standing, now: number, limit: number): { state: State; stale: boolean } {
-  return { state, stale: fresh === null || now - fresh > limit }
+  return { state, stale: fresh === null || Math.abs(now - fresh) > limit }
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { z } from "zod"
-import { readJson, writeJson } from "../wire/json.ts"
+import { readExact, writeExact } from "../wire/json.ts"
 import { hex, instant, line } from "../wire/text.ts"
 import { type LogEvent, type Measurement, readEvent, writeEvent } from "../protocol/event.ts"
 import { tpmName } from "../protocol/evidence.ts"
@@ -26,12 +26,12 @@ const referenceLimit = 1 << 24
 
 /** Throws Malformed, for the events inside too. */
 export function readReference(bytes: Uint8Array): Reference {
-  const value = readJson(reference, bytes, referenceLimit)
+  const value = readExact(reference, bytes, referenceLimit)
   for (const each of value.measurements) readEvent(each)
   return value
 }
 
-export const writeReference = (value: Reference): Uint8Array => writeJson(value)
+export const writeReference = (value: Reference): Uint8Array => writeExact(reference, value)
 
 export const referenceDigest = (value: Reference): string =>
   createHash("sha256").update(writeReference(value)).digest("hex")

@@ -4,7 +4,7 @@
  */
 import { createHash, createPublicKey, verify } from "node:crypto"
 import { z } from "zod"
-import { readJson, writeJson } from "../wire/json.ts"
+import { readExact, writeExact } from "../wire/json.ts"
 import { base64, base64Exactly, fromBase64, hex, toBase64 } from "../wire/text.ts"
 
 /** The payload types of this project. */
@@ -26,7 +26,7 @@ export type Envelope = z.infer<typeof envelope>
 export const envelopeLimit = 1 << 19
 
 /** The envelope in `bytes`. Throws Malformed. */
-export const readEnvelope = (bytes: Uint8Array): Envelope => readJson(envelope, bytes, envelopeLimit)
+export const readEnvelope = (bytes: Uint8Array): Envelope => readExact(envelope, bytes, envelopeLimit)
 
 /** PAE(type, payload): what is signed. */
 export function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array {
@@ -72,5 +72,6 @@ export function seal(
   sign: (message: Uint8Array) => Uint8Array,
 ): Uint8Array {
   const sig = toBase64(sign(preAuthentication(payloadType, payload)))
-  return writeJson({ payloadType, payload: toBase64(payload), signatures: [{ keyid: keyIdOf(publicKey), sig }] })
+  const signatures: Envelope["signatures"] = [{ keyid: keyIdOf(publicKey), sig }]
+  return writeExact(envelope, { payloadType, payload: toBase64(payload), signatures })
 }

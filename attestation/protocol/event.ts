@@ -4,7 +4,7 @@
  */
 import { z } from "zod"
 import { Malformed } from "../wire/codec.ts"
-import { readJson } from "../wire/json.ts"
+import { readExact, writeExact } from "../wire/json.ts"
 import { count, hex, line } from "../wire/text.ts"
 
 /** A log epoch began: the PCR holds nothing older. The first record of every log, and of no other place. */
@@ -40,7 +40,7 @@ export type Fact = readonly [name: string, value: string]
 /** The event in a record's content. Throws Malformed. */
 export function readEvent(text: string): LogEvent {
   try {
-    return readJson(content, Buffer.from(text, "utf8"), 1 << 20)
+    return readExact(content, Buffer.from(text, "utf8"), 1 << 20)
   } catch (error) {
     if (error instanceof Malformed) throw new Malformed(`the event is malformed: ${error.message}`)
     throw error
@@ -49,7 +49,7 @@ export function readEvent(text: string): LogEvent {
 
 /** The one spelling of an event, as it is measured. Throws Malformed if it would not be read back. */
 export function writeEvent(event: LogEvent): string {
-  const text = JSON.stringify(event)
+  const text = Buffer.from(writeExact(content, event)).toString("utf8")
   readEvent(text)
   return text
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { z } from "zod"
-import { readJson, writeJson } from "../wire/json.ts"
+import { readExact, writeExact } from "../wire/json.ts"
 import { base64, base64Exactly, count, decimal64, hex, instant, line } from "../wire/text.ts"
 import { celLimits } from "../tcg/cel.ts"
 
@@ -87,13 +87,13 @@ export type Payload = z.infer<typeof payload>
 export const payloadLimit = 1 << 18
 
 /** The payload in `bytes`. Throws Malformed. */
-export const readPayload = (bytes: Uint8Array): Payload => readJson(payload, bytes, payloadLimit)
+export const readPayload = (bytes: Uint8Array): Payload => readExact(payload, bytes, payloadLimit)
 
-/** The exact bytes of a payload. */
-export const writePayload = (value: Payload): Uint8Array => writeJson(value)
+/** The exact bytes of a payload. Throws Malformed if it would not be read back. */
+export const writePayload = (value: Payload): Uint8Array => writeExact(payload, value)
 
 /** SHA-256 of the body's exact bytes, which stand in the payload as they are hashed here. */
-export const bodyDigest = (value: Body): Uint8Array => sha256(writeJson(value))
+export const bodyDigest = (value: Body): Uint8Array => sha256(writeExact(body, value))
 
 /** What evidence is called: SHA-256 of its payload. The envelope around it may be signed anew; the payload is what is said. */
 export const evidenceDigest = (payloadBytes: Uint8Array): string =>

@@ -24,9 +24,11 @@ export function writeInvitation({ host, port, pin, token }: Invitation): string 
 export function readInvitation(text: string): Invitation {
   const match = pattern.exec(text.trim())
   const [, host, port, pin, token] = match ?? []
-  if (!host || !port || !pin || !token || Number(port) > 65_535)
+  if (!host || !port || !pin || !token || Number(port) < 1 || Number(port) > 65_535)
     throw new Malformed("this is no invitation: it is one line that begins with assay1:")
-  return { host, port: Number(port), pin: unurl(pin), token: unurl(token) }
+  const invitation = { host, port: Number(port), pin: unurl(pin), token: unurl(token) }
+  if (writeInvitation(invitation) !== text.trim()) throw new Malformed("this invitation was altered: ask for a new one")
+  return invitation
 }
 
 const url = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url")

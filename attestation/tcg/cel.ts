@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto"
 import { z } from "zod"
 import { Malformed } from "../wire/codec.ts"
-import { readJson, writeJson } from "../wire/json.ts"
+import { readExact, writeExact } from "../wire/json.ts"
 import { count } from "../wire/text.ts"
 import { type HashAlgorithm, hashIdentifiers } from "./algorithm.ts"
 import { extend, zero } from "./pcr.ts"
@@ -33,9 +33,11 @@ export function celRecord(recnum: number, pcr: number, banks: readonly HashAlgor
   return { recnum, pcr, digests, content_type: "assay", content }
 }
 
-/** The line of `entry`, its end of line included. */
+/** The line of `entry`, its end of line included. Throws Malformed if it would not be read back. */
 export function writeCelLine(entry: CelRecord): Uint8Array {
-  return new Uint8Array(Buffer.concat([writeJson(entry), Buffer.from("\n")]))
+  const line = writeExact(record, entry)
+  readRecord(line, entry.recnum)
+  return new Uint8Array(Buffer.concat([line, Buffer.from("\n")]))
 }
 
 /** The records of a log, in order and numbered from 0. Throws Malformed, at the first record that is not as it must be. */
@@ -59,7 +61,7 @@ function splitLines(log: Uint8Array): Uint8Array[] {
 
 function readRecord(line: Uint8Array, position: number): CelRecord {
   try {
-    const entry = readJson(record, line, celLimits.record)
+    const entry = readExact(record, line, celLimits.record)
     if (entry.recnum !== position) throw new Malformed(`says that it is record ${entry.recnum}`)
     for (const { hashAlg, digest } of entry.digests)
       if (createHash(hashAlg).update(entry.content, "utf8").digest("hex") !== digest)

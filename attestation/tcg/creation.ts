@@ -6,8 +6,8 @@ import { createHash } from "node:crypto"
 import { counted, decode, Malformed, struct, u8, u16 } from "../wire/codec.ts"
 import { creationAttest } from "./attest.ts"
 import { pcrSelections } from "./pcr.ts"
-import { keyOf, nameOf, type PublicArea } from "./public.ts"
-import { signature, signedBy } from "./signature.ts"
+import { attestedBy, nameOf, type PublicArea } from "./public.ts"
+import { signature } from "./signature.ts"
 import { sameBytes, toHex } from "../wire/text.ts"
 
 /** TPMS_CREATION_DATA. */
@@ -41,7 +41,7 @@ function examine(area: PublicArea, proof: CreationProof): string[] {
   const data = decode(creationData, proof.data)
   const attest = decode(creationAttest, proof.attest)
   const faults: string[] = []
-  if (!signedBy(keyOf(area), proof.attest, decode(signature, proof.signature)))
+  if (!attestedBy(area, proof.attest, decode(signature, proof.signature)))
     faults.push("the certification is not signed by the key")
   if (!sameBytes(attest.objectName, nameOf(area))) faults.push("the certification names another key")
   if (!sameBytes(attest.creationHash, createHash(area.nameAlg).update(proof.data).digest()))

@@ -56,6 +56,7 @@ function forRsa(ek: RsaPublic & PublicArea, chance: Chance & { kind: "rsa" }): W
   const seed = chance.seed.subarray(0, size)
   const mask = Buffer.from(chance.mask.subarray(0, size))
   const k = ek.modulus.length
+  if (k < 3 * size + 2) throw new Malformed(`an RSA EK of ${ek.bits} bits cannot wrap a seed of ${size} bytes`)
   const block = Buffer.concat([
     createHash(hash).update("IDENTITY\0").digest(),
     Buffer.alloc(k - 2 * size - 2 - seed.length),

@@ -1,6 +1,6 @@
 /** Which PCRs, in which bank, and what do they hold? TPM 2.0 Library, Part 2, 10.6 (TPMS_PCR_SELECTION) and Part 1, 17. */
 import { createHash } from "node:crypto"
-import { type Codec, counted, list, struct, u8 } from "../wire/codec.ts"
+import { type Codec, counted, list, Malformed, struct, u8 } from "../wire/codec.ts"
 import { digestSize, type HashAlgorithm, hashAlgorithm } from "./algorithm.ts"
 
 /** The PCRs asked for in one bank, ascending. */
@@ -41,9 +41,13 @@ export function extend(bank: HashAlgorithm, value: Uint8Array, digest: Uint8Arra
 /** A PCR that nobody extended since it was reset to zero. */
 export const zero = (bank: HashAlgorithm): Uint8Array => new Uint8Array(digestSize[bank])
 
-/** What a quote signs in place of the values: their hash, in ascending order of index (Part 3, 18.4, pcrDigest). */
+/** What a quote signs in place of the values: their hash, in ascending order of index (Part 3, 18.4, pcrDigest). Throws Malformed where one has no value. */
 export function compositeDigest(hash: HashAlgorithm, pcrs: readonly number[], values: PcrValues): Uint8Array {
   const composite = createHash(hash)
-  for (const pcr of pcrs) composite.update(values.get(pcr) ?? new Uint8Array(0))
+  for (const pcr of pcrs) {
+    const value = values.get(pcr)
+    if (!value) throw new Malformed(`PCR ${pcr} has no value`)
+    composite.update(value)
+  }
   return new Uint8Array(composite.digest())
 }

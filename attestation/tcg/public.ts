@@ -2,7 +2,7 @@
 import { createHash, createPublicKey, type KeyObject } from "node:crypto"
 import { type Codec, constant, counted, decode, Malformed, named, struct, u16, u32, type Value } from "../wire/codec.ts"
 import { algNull, curve, curveFacts, hashAlgorithm, hashIdentifiers } from "./algorithm.ts"
-import { leftPadded } from "./signature.ts"
+import { leftPadded, type Signature, signedBy } from "./signature.ts"
 
 /** TPMA_OBJECT, Part 2, 8.3. */
 export const objectAttributes = {
@@ -19,14 +19,19 @@ export const objectAttributes = {
   sign: 1 << 18,
 } as const
 
-const symmetricFields = struct({ bits: u16, mode: u16 })
+/** TPMI_AES_KEY_BITS, and CFB: the one mode of a parent (Part 2, 11.1.6). */
+const aes = struct({ bits: u16, mode: constant(u16, 0x0043) })
 /** TPMT_SYM_DEF_OBJECT: AES, or none for a key that is no parent. */
-const symmetric: Codec<{ readonly bits: number; readonly mode: number } | undefined> = {
-  read: from =>
-    named(u16, { none: algNull, aes: 0x0006 }).read(from) === "aes" ? symmetricFields.read(from) : undefined,
+const symmetric: Codec<Value<typeof aes> | undefined> = {
+  read: from => {
+    if (named(u16, { none: algNull, aes: 0x0006 }).read(from) === "none") return undefined
+    const fields = aes.read(from)
+    if (![128, 192, 256].includes(fields.bits)) throw new Malformed(`there is no AES of ${fields.bits} bits`)
+    return fields
+  },
   write: (to, value) => {
     u16.write(to, value ? 0x0006 : algNull)
-    if (value) symmetricFields.write(to, value)
+    if (value) aes.write(to, value)
   },
 }
 
@@ -73,9 +78,15 @@ export type PublicArea = (RsaPublic | EccPublic) & { readonly bytes: Uint8Array 
 /** The public area in `bytes` (TPMT_PUBLIC, without the TPM2B's length). Throws Malformed. */
 export function readPublic(bytes: Uint8Array): PublicArea {
   const type = bytes.length < 2 ? -1 : Buffer.from(bytes).readUInt16BE()
-  if (type === 0x0001) return { kind: "rsa", ...decode(rsaArea, bytes), bytes }
+  if (type === 0x0001) return { kind: "rsa", ...checkModulus(decode(rsaArea, bytes)), bytes }
   if (type === 0x0023) return { kind: "ecc", ...decode(eccArea, bytes), bytes }
   throw new Malformed("the public area is neither of an RSA nor of an ECC key")
+}
+
+/** A modulus is as long as its area says: what is decided by `bits` is decided about the key. */
+function checkModulus(area: Value<typeof rsaArea>): Value<typeof rsaArea> {
+  if (area.modulus.length * 8 === area.bits && (area.modulus[0] ?? 0) >= 0x80) return area
+  throw new Malformed(`the modulus is not of ${area.bits} bits`)
 }
 
 /** The Name of an object: its nameAlg, then the hash of its public area (Part 1, 16). */
@@ -111,6 +122,13 @@ function eccJwk(area: EccPublic): { kty: "EC"; crv: string; x: string; y: string
   return { kty: "EC", crv: jwk, x: base64url(leftPadded(area.x, size)), y: base64url(leftPadded(area.y, size)) }
 }
 
+/** Zero stands for 65537; an even or small one signs nothing that others could not sign too. */
+const weakExponent = (exponent: number): boolean => exponent !== 0 && (exponent < 65_537 || exponent % 2 === 0)
+
+/** Whether `area`'s key made `signed` over `message`, in the very scheme and with the very hash that the area names. */
+export const attestedBy = (area: PublicArea, message: Uint8Array, signed: Signature): boolean =>
+  signed.kind === area.scheme.kind && signed.hash === area.scheme.hash && signedBy(keyOf(area), message, signed)
+
 /** What keeps a key from being an attestation key: a key made and held by one TPM that signs what that TPM made. */
 export function whyNoAttestationKey(area: PublicArea): string[] {
   const { restricted, sign, decrypt, fixedTPM, fixedParent, sensitiveDataOrigin } = objectAttributes
@@ -119,6 +137,7 @@ export function whyNoAttestationKey(area: PublicArea): string[] {
   const faults = lacking.map(([name]) => `lacks ${name}`)
   if (area.attributes & decrypt) faults.push("may decrypt")
   if (area.kind === "rsa" && area.bits < 2048) faults.push(`has only ${area.bits} bits`)
+  if (area.kind === "rsa" && weakExponent(area.exponent)) faults.push(`has the exponent ${area.exponent}`)
   if (area.scheme.kind === "none") faults.push("has no signing scheme of its own")
   if (area.scheme.hash === "sha1" || area.nameAlg === "sha1") faults.push("uses SHA-1")
   return faults

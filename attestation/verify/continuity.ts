@@ -63,9 +63,9 @@ const spoken = (clock: Seen["clock"]): string =>
   `reset ${clock.resetCount}, restart ${clock.restartCount}, clock ${clock.milliseconds} ms`
 
 /** An answer was made just now, so nothing seen may be newer; a report must be newer than its predecessor only. */
-function checkClock({ before, newest }: History, { body, quote }: VerifiedEvidence): Finding[] {
+function checkClock({ before, newest }: History, { body, digest, quote }: VerifiedEvidence): Finding[] {
   const earlier = body.kind === "answer" ? newest : before
-  if (!earlier) return []
+  if (!earlier || earlier.digest === digest) return []
   if (order(quote.clock, earlier.clock) <= 0)
     return [finding("clock.backwards", "clock", spoken(quote.clock), `later than ${spoken(earlier.clock)}`)]
   if (quote.clock.resetCount > earlier.clock.resetCount)
@@ -73,7 +73,13 @@ function checkClock({ before, newest }: History, { body, quote }: VerifiedEviden
   return []
 }
 
-function checkLog({ log }: History, evidence: VerifiedEvidence): Finding[] {
-  if (continues(log, evidence.log) || continues(evidence.log, log)) return []
-  return [finding("log.rewritten", "log", "another history", `the ${log.length} bytes seen before in this epoch`)]
+/**
+ * A log grows. Only evidence that was quoted before the newest may hold less than was seen: later, less means that the PCR
+ * was reset and the beginning of its history extended again without its end.
+ */
+function checkLog({ log, newest }: History, { quote, log: shown }: VerifiedEvidence): Finding[] {
+  const late = newest !== undefined && order(quote.clock, newest.clock) <= 0
+  if (continues(log, shown) || (late && continues(shown, log))) return []
+  const seen = continues(shown, log) ? `only its first ${shown.length} bytes` : "another history"
+  return [finding("log.rewritten", "log", seen, `the ${log.length} bytes seen before in this epoch`)]
 }

@@ -37,7 +37,7 @@ export const findings = {
   ),
   "evidence.kind": row(
     "refuses",
-    "a report came where an answer to a nonce is needed, or an answer where none was asked for",
+    "a report came where an answer to a nonce is needed",
     "challenge the attester and keep the answer; a report is history only",
   ),
   "nonce.mismatch": row(
@@ -49,6 +49,11 @@ export const findings = {
     "refuses",
     "the nonce was never issued to this attester on this connection, was answered already, or has expired",
     "challenge again; if it repeats, the answer takes longer than the deadline or is being replayed",
+  ),
+  "nonce.not-checked": row(
+    "notes",
+    "this answers a nonce that was not shown to this verifier: nothing is said of freshness",
+    "give the nonce that you asked with; without it an answer is history, as a report is",
   ),
   "channel.mismatch": row(
     "refuses",
@@ -62,8 +67,8 @@ export const findings = {
   ),
   "credential.missing": row(
     "refuses",
-    "the answer does not carry the secret that only the TPM with this EK and AK could recover",
-    "the AK is not in the TPM whose EK you were shown: do not trust the name that came with it",
+    "the answer does not carry the secret that only the TPM with this EK and AK could recover, or claims one that nobody gave it",
+    "the AK is not in the TPM whose EK you were shown: do not trust the name; for an old answer, give the secret that was asked with",
   ),
   "ak.name": row(
     "refuses",

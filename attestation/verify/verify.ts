@@ -7,11 +7,11 @@ import { timingSafeEqual } from "node:crypto"
 import { decode, Malformed } from "../wire/codec.ts"
 import { fromBase64, fromHex, sameBytes, toHex } from "../wire/text.ts"
 import { type Quote, quote as quoteCodec } from "../tcg/attest.ts"
-import { compositeDigest } from "../tcg/pcr.ts"
-import { keyOf, nameOf, readPublic, whyNoAttestationKey } from "../tcg/public.ts"
-import { type Signature, signature as signatureCodec, signedBy } from "../tcg/signature.ts"
+import { compositeDigest, type PcrSelection } from "../tcg/pcr.ts"
+import { attestedBy, nameOf, type PublicArea, readPublic, whyNoAttestationKey } from "../tcg/public.ts"
+import { type Signature, signature as signatureCodec } from "../tcg/signature.ts"
 import { type Envelope, keyIdOf, payloadTypes, readEnvelope, signedEnvelope } from "../protocol/dsse.ts"
-import { type Body, evidenceDigest, type Payload, readPayload } from "../protocol/evidence.ts"
+import { type Answer, type Body, evidenceDigest, type Payload, readPayload } from "../protocol/evidence.ts"
 import type { LogEvent } from "../protocol/event.ts"
 import { qualifyingData } from "../protocol/qualifying-data.ts"
 import { type Finding, finding, refused } from "./finding.ts"
@@ -87,7 +87,12 @@ function examine(untrusted: UntrustedEvidence, expected: Expected): Outcome {
   const envelope = readEnvelope(untrusted.envelope)
   const unsigned = checkEnvelope(envelope, expected.keys)
   const payloadBytes = fromBase64(envelope.payload)
-  const payload = readPayload(payloadBytes)
+  const payload = attempt(() => readPayload(payloadBytes))
+  if (payload instanceof Malformed)
+    return {
+      authentic: false,
+      findings: [...unsigned, finding("evidence.malformed", "payload", payload.message, "the format")],
+    }
   const { body } = payload
   const own = ownKey(body, envelope, expected.keys)
   const { quote, found: aboutQuote } = checkQuote(payload, expected)
@@ -130,7 +135,8 @@ function checkAsked(body: Body, { keys, asked }: Expected): Finding[] {
   const found: Finding[] = []
   if (body.attester !== keys.attester)
     found.push(finding("evidence.attester", "evidence", body.attester, keys.attester))
-  if (asked.kind === "nothing") return found
+  if (body.kind === "answer") found.push(...checkCredential(body, secretOf(asked)))
+  if (asked.kind === "nothing") return body.kind === "answer" ? [...found, unasked(body)] : found
   if (body.kind !== "answer") return [...found, finding("evidence.kind", "evidence", body.kind, "answer")]
   if (!sameSecret(fromBase64(body.nonce), asked.nonce))
     found.push(finding("nonce.mismatch", "nonce", toHex(fromBase64(body.nonce)), toHex(asked.nonce)))
@@ -138,71 +144,86 @@ function checkAsked(body: Body, { keys, asked }: Expected): Finding[] {
     found.push(finding("channel.not-checkable", "channel", "a binding", "the connection's own"))
   else if (!sameSecret(fromBase64(body.channel), asked.channel))
     found.push(finding("channel.mismatch", "channel", toHex(fromBase64(body.channel)), toHex(asked.channel)))
-  const credential = asked.credential.length === 0 ? "none" : "recovered"
-  if (credential === "recovered" && body.credential !== credential)
-    found.push(finding("credential.missing", "credential", body.credential, credential))
   return found
 }
+
+/** What was wrapped and what the body says of it agree, both ways: a claim to have recovered what nobody wrapped is false. */
+function checkCredential(body: Answer, secret: Uint8Array): Finding[] {
+  const wanted = secret.length === 0 ? "none" : "recovered"
+  return body.credential === wanted ? [] : [finding("credential.missing", "credential", body.credential, wanted)]
+}
+
+const secretOf = (asked: Asked): Uint8Array => (asked.kind === "nonce" ? asked.credential : new Uint8Array(0))
+
+const unasked = (body: Answer): Finding =>
+  finding("nonce.not-checked", "nonce", toHex(fromBase64(body.nonce)), "the nonce of who asked")
 
 const sameSecret = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)
 
 function checkQuote(payload: Payload, expected: Expected): { quote: Quote | undefined; found: Finding[] } {
   const { body } = payload
   const attest = fromBase64(payload.quote.attest)
-  const parts = decodeQuote(attest, fromBase64(payload.quote.signature))
-  const found = checkKey(body, attest, parts, expected.keys)
-  if (parts instanceof Malformed)
-    return {
-      quote: undefined,
-      found: [...found, finding("quote.malformed", "quote", parts.message, "TPMS_ATTEST of a quote")],
-    }
-  const credential = expected.asked.kind === "nonce" ? expected.asked.credential : new Uint8Array(0)
-  const wanted = qualifyingData(body, credential)
-  if (!sameSecret(parts.quote.qualifyingData, wanted))
-    found.push(finding("quote.qualifying-data", "quote", toHex(parts.quote.qualifyingData), toHex(wanted)))
-  found.push(...checkSelection(payload, parts, expected.pcrs))
-  return { quote: parts.quote, found }
+  const quote = attempt(() => decode(quoteCodec, attest))
+  const signature = attempt(() => decode(signatureCodec, fromBase64(payload.quote.signature)))
+  const ak = attempt(() => readPublic(expected.keys.ak))
+  const found = [...malformed(quote, "quote"), ...malformed(signature, "signature"), ...checkKey(body, ak)]
+  if (!(ak instanceof Malformed || signature instanceof Malformed)) found.push(...checkSignature(ak, attest, signature))
+  if (quote instanceof Malformed) return { quote: undefined, found }
+  const wanted = qualifyingData(body, secretOf(expected.asked))
+  if (!sameSecret(quote.qualifyingData, wanted))
+    found.push(finding("quote.qualifying-data", "quote", toHex(quote.qualifyingData), toHex(wanted)))
+  found.push(...checkSelection(payload, quote, expected.pcrs))
+  if (!(ak instanceof Malformed)) found.push(...checkValues(payload, quote, ak))
+  return { quote, found }
 }
 
-type Parts = { readonly quote: Quote; readonly signature: Signature }
-
-function decodeQuote(attest: Uint8Array, signature: Uint8Array): Parts | Malformed {
+/** What `decoding` gives, or why it is malformed: one bad part does not hide what is wrong with the others. */
+function attempt<T>(decoding: () => T): T | Malformed {
   try {
-    return { quote: decode(quoteCodec, attest), signature: decode(signatureCodec, signature) }
+    return decoding()
   } catch (error) {
     if (error instanceof Malformed) return error
     throw error
   }
 }
 
-function checkKey(body: Body, attest: Uint8Array, parts: Parts | Malformed, keys: PinnedKeys): Finding[] {
-  const ak = readPublic(keys.ak)
-  const found: Finding[] = []
+const malformed = (part: Quote | Signature | Malformed, name: string): Finding[] =>
+  part instanceof Malformed ? [finding("quote.malformed", name, part.message, `the ${name} of TPM2_Quote`)] : []
+
+function checkKey(body: Body, ak: PublicArea | Malformed): Finding[] {
+  if (ak instanceof Malformed) return [finding("ak.unfit", "ak", ak.message, "a public area (TPMT_PUBLIC)")]
   const name = toHex(nameOf(ak))
-  if (body.ak !== name) found.push(finding("ak.name", "ak", body.ak, name))
-  for (const fault of whyNoAttestationKey(ak))
-    found.push(finding("ak.unfit", "ak", fault, "a restricted signing key of one TPM"))
-  if (!(parts instanceof Malformed) && !signedBy(keyOf(ak), attest, parts.signature))
-    found.push(finding("quote.signature", "quote", "a signature that does not fit", `a signature by ${name}`))
+  const named = body.ak === name ? [] : [finding("ak.name", "ak", body.ak, name)]
+  const faults = whyNoAttestationKey(ak)
+  return [...named, ...faults.map(fault => finding("ak.unfit", "ak", fault, "a restricted signing key of one TPM"))]
+}
+
+function checkSignature(ak: PublicArea, attest: Uint8Array, signature: Signature): Finding[] {
+  if (attempt(() => attestedBy(ak, attest, signature)) === true) return []
+  const wanted = `${ak.scheme.kind} with ${ak.scheme.hash ?? "no hash"} by ${toHex(nameOf(ak))}`
+  return [finding("quote.signature", "quote", `${signature.kind} with ${signature.hash} that does not fit`, wanted)]
+}
+
+function checkSelection({ body }: Payload, { selections }: Quote, required: readonly number[]): Finding[] {
+  const said = selections.map(spoken).join("+")
+  const claimed = spoken(body.selection)
+  const found = said === claimed ? [] : [finding("quote.selection", "quote", said, claimed)]
+  const lacking = [...required, body.logPcr].filter(pcr => !selections[0]?.pcrs.includes(pcr))
+  if (lacking.length > 0) found.push(finding("quote.selection", "quote", said, `PCR ${lacking.join(", ")} too`))
   return found
 }
 
-function checkSelection(payload: Payload, { quote, signature }: Parts, required: readonly number[]): Finding[] {
-  const { bank, pcrs } = payload.body.selection
-  const found: Finding[] = []
-  const [first, ...more] = quote.selections
-  const said = first ? `${first.bank}:${first.pcrs.join(",")}` : "no PCR"
-  const claimed = `${bank}:${pcrs.join(",")}`
-  if (said !== claimed || more.length > 0) found.push(finding("quote.selection", "quote", said, claimed))
-  const lacking = [...required, payload.body.logPcr].filter(pcr => !first?.pcrs.includes(pcr))
-  if (lacking.length > 0) found.push(finding("quote.selection", "quote", said, `PCR ${lacking.join(", ")} too`))
+const spoken = ({ bank, pcrs }: PcrSelection): string => `${bank}:${pcrs.join(",")}`
+
+/** The values shown are exactly the quoted PCRs', in order; they hash to what was signed, by the hash of the AK's scheme. */
+function checkValues(payload: Payload, { selections, pcrDigest }: Quote, ak: PublicArea): Finding[] {
+  const pcrs = selections[0]?.pcrs ?? []
   const shown = payload.quote.pcrs.map(([pcr]) => pcr)
-  if (shown.join(",") !== (first?.pcrs ?? []).join(","))
-    found.push(finding("quote.pcr-digest", "pcrs", shown.join(","), said))
-  const composite = compositeDigest(signature.hash, first?.pcrs ?? [], valuesOf(payload))
-  if (!sameBytes(composite, quote.pcrDigest))
-    found.push(finding("quote.pcr-digest", "pcrs", toHex(composite), toHex(quote.pcrDigest)))
-  return found
+  if (shown.join(",") !== pcrs.join(",")) return [finding("quote.pcr-digest", "pcrs", shown.join(","), pcrs.join(","))]
+  const composite = compositeDigest(ak.scheme.hash ?? ak.nameAlg, pcrs, valuesOf(payload))
+  return sameBytes(composite, pcrDigest)
+    ? []
+    : [finding("quote.pcr-digest", "pcrs", toHex(composite), toHex(pcrDigest))]
 }
 
 const valuesOf = (payload: Payload): ReadonlyMap<number, Uint8Array> =>

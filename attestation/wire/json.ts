@@ -1,25 +1,46 @@
 /**
  * How is JSON read so that two parties cannot read it differently? As exact bytes: UTF-8 without a fault, equal to what
  * re-serialising the parsed value gives (no white space, no duplicate member, no other spelling of a number or string),
- * then a strict schema. What the members mean is the schema's business.
+ * then a strict schema. What is hashed or signed also has its members in the schema's order. What the members mean is the
+ * schema's business.
  */
 import type { ZodType } from "zod"
 import { Malformed } from "./codec.ts"
 
-/** The value of `bytes` under `schema`. Throws {@link Malformed}; never anything else. */
-export function readJson<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T {
+/** The deepest nesting of any format here is far below this; what a stranger nests deeper is refused before it is visited. */
+const depthLimit = 32
+
+/** The value of `bytes` under `schema`, members in any order. Throws {@link Malformed}; never anything else. */
+export const readJson = <T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T => read(schema, bytes, limit).value
+
+/** As {@link readJson}, and of one spelling only: members stand in the schema's order. For what is hashed or signed. */
+export function readExact<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T {
+  const { value, text } = read(schema, bytes, limit)
+  if (JSON.stringify(value) !== text) throw new Malformed("its members are not in the order that this format allows")
+  return value
+}
+
+/** Minimal JSON in UTF-8, members as they stand in `value`. */
+export function writeJson(value: unknown): Uint8Array {
+  return new Uint8Array(Buffer.from(JSON.stringify(value), "utf8"))
+}
+
+/** The one spelling of `value` under `schema`, as {@link readExact} reads it. Throws {@link Malformed} if it does not fit. */
+export const writeExact = <T>(schema: ZodType<T>, value: T): Uint8Array => writeJson(fit(schema, value))
+
+function read<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): { value: T; text: string } {
   if (bytes.length > limit) throw new Malformed(`${bytes.length} bytes exceed the limit of ${limit}`)
   const text = decodeUtf8(bytes)
   const parsed = parse(text)
+  checkParts(parsed)
   if (JSON.stringify(parsed) !== text) throw new Malformed("not in the one spelling that this format allows")
-  const result = schema.safeParse(parsed)
-  if (!result.success) throw new Malformed(explain(result.error.issues))
-  return result.data
+  return { value: fit(schema, parsed), text }
 }
 
-/** The one spelling of `value`: minimal JSON in UTF-8. */
-export function writeJson(value: unknown): Uint8Array {
-  return new Uint8Array(Buffer.from(JSON.stringify(value), "utf8"))
+function fit<T>(schema: ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  if (!result.success) throw new Malformed(explain(result.error.issues))
+  return result.data
 }
 
 function decodeUtf8(bytes: Uint8Array): string {
@@ -36,6 +57,22 @@ function parse(text: string): unknown {
   } catch {
     throw new Malformed("not JSON")
   }
+}
+
+/** Level by level, not by recursion: depth is bounded, and half a surrogate pair, which has no UTF-8, is refused. */
+function checkParts(parsed: unknown): void {
+  let level = [parsed]
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > depthLimit) throw new Malformed(`nested deeper than ${depthLimit}`)
+    for (const part of level)
+      if (typeof part === "string" && !part.isWellFormed()) throw new Malformed("holds half a surrogate pair")
+    level = level.flatMap(partsOf)
+  }
+}
+
+function partsOf(value: unknown): unknown[] {
+  if (Array.isArray(value)) return value
+  return typeof value === "object" && value !== null ? Object.entries(value).flat() : []
 }
 
 function explain(issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]): string {

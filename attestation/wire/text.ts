@@ -39,7 +39,10 @@ export const line = (max: number) =>
     .regex(/^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/, "holds a control character")
 
 /** An RFC 3339 instant in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
-export const instant = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "not an instant in UTC")
+export const instant = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "not an instant in UTC")
+  .refine(text => Number.isFinite(Date.parse(text)) && new Date(text).toISOString() === text, "no such instant")
 
 export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 export const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "hex"))
@@ -52,8 +55,8 @@ export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compa
 /** `text` as a line of at most `max` characters: what is no plain character is shown escaped, what is too long is cut with an ellipsis. */
 export function plainLine(text: string, max: number): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what it escapes
-  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, escaped)
-  return plain.length <= max ? plain : `${plain.slice(0, max - 1)}…`
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]/gu, escaped)
+  return plain.length <= max ? plain : `${plain.slice(0, max - 1).replace(/[\ud800-\udbff]$/, "")}…`
 }
 
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
