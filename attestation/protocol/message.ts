@@ -38,7 +38,10 @@ export type Identity = z.infer<typeof identity>
 const digest = hex(32)
 const finding = z.strictObject({ id: line(64), component: line(1200), seen: line(4096), wanted: line(4096) })
 
-/** A log from `offset` on; the bytes follow the envelope's, in this order. */
+/**
+ * A log from `offset` on; the bytes follow the envelope's, in this order. To a collector from 0, or from a length that it
+ * acknowledged in this log epoch; to an outside verifier from 0. Evidence that is refused with `log.missing` may be sent once more, from 0.
+ */
 const logPart = z.strictObject({ name: line(32), offset: count(celLimits.log), length: count(celLimits.log) })
 const evidence = z.strictObject({
   type: z.literal("evidence"),
@@ -50,6 +53,7 @@ const evidence = z.strictObject({
 const goodbye = z.strictObject({ type: z.literal("goodbye"), reason: line(256), retryAfterSeconds: count(86_400) })
 
 const fromAttester = z.discriminatedUnion("type", [
+  /** the first message of an attester that is enrolled; also after `enrolled`, on that connection or a later one */
   z.strictObject({ type: z.literal("hello"), attester: tpmName, ak: tpmName, version: line(32) }),
   z.strictObject({ type: z.literal("enrol"), invitation: base64Exactly(32), identity, label: line(253) }),
   z.strictObject({ type: z.literal("activated"), secret: base64Exactly(32) }),
@@ -76,7 +80,10 @@ const toAttester = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("credential"), credential }),
   z.strictObject({ type: z.literal("enrolled"), attester: tpmName, resultKey: base64Exactly(32) }),
   challenge,
-  /** the evidence is verified, judged and on disk */
+  /**
+   * The evidence is verified, judged and on disk. To a connection that has not answered in time yet, `tier` is "none". What was
+   * relayed to an outside verifier is not acknowledged.
+   */
   z.strictObject({ type: z.literal("acknowledged"), evidence: digest, tier, nextSeconds: count(86_400) }),
   z.strictObject({ type: z.literal("refused"), evidence: digest.nullable(), findings: z.array(finding).max(64) }),
   goodbye,
