@@ -1,0 +1,111 @@
+/**
+ * How does a person tell this agent what to do? In one TOML file, of which every key and every default stands here. What
+ * each key means to a person: docs/agent-configuration.md. Nothing here reads a file or starts anything.
+ */
+import { z } from "zod"
+import { count, line } from "../attestation/wire/text.ts"
+import { BadConfiguration, readToml } from "../local/configuration.ts"
+
+/** Where the file is looked for unless another is named. */
+export const configurationPath = "/etc/assay/agent.toml"
+const document = "docs/agent-configuration.md"
+
+/** Every default. systemd's $STATE_DIRECTORY and $RUNTIME_DIRECTORY go before the two folders. Times in seconds. */
+export const defaults = Object.freeze({
+  /** what must survive a restart: enrolment, spool, the broker's keys and logs */
+  state: "/var/lib/assay-agent",
+  /** sockets */
+  runtime: "/run/assay-agent",
+  tpm: Object.freeze({
+    tcti: "device:/dev/tpmrm0",
+    /** whether a software TPM is accepted: for demonstrations and tests, and told in every result */
+    software: false,
+    /** the PCR that holds our event log */
+    pcr: 23,
+    /** what every quote covers */
+    pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 23]),
+    /** that one TPM command may take before the broker gives up */
+    deadline: 30,
+  }),
+  /** between reports while no collector is connected */
+  reports: Object.freeze({ every: 3600 }),
+  /** the most pieces of evidence, and mebibytes of it, that wait for a collector; and as many that one has acknowledged */
+  spool: Object.freeze({ evidence: 1000, mebibytes: 64 }),
+})
+
+const whole = (min: number, max: number) => z.int().min(min).max(max)
+const path = line(512).regex(/^\//, "not a path that begins with /")
+const pcr = z.union([z.literal(16), z.literal(23)], "only PCR 16 and PCR 23 are free for our log")
+
+/** The file's schema; every table may be left out. */
+export const file = z.strictObject({
+  state: path.optional(),
+  runtime: path.max(80).optional(),
+  tpm: z
+    .strictObject({
+      tcti: line(256).min(1).default(defaults.tpm.tcti),
+      software: z.boolean().default(defaults.tpm.software),
+      pcr: pcr.default(23),
+      pcrs: z
+        .array(count(23))
+        .min(1)
+        .max(24)
+        .default([...defaults.tpm.pcrs]),
+      deadline: whole(1, 600).default(defaults.tpm.deadline),
+    })
+    .prefault({}),
+  weights: z
+    .array(z.strictObject({ name: line(256).min(1).optional(), path }))
+    .max(64)
+    .default([]),
+  reports: z.strictObject({ every: whole(1, 86_400).default(defaults.reports.every) }).prefault({}),
+  spool: z
+    .strictObject({
+      evidence: whole(2, 100_000).default(defaults.spool.evidence),
+      mebibytes: whole(1, 65_536).default(defaults.spool.mebibytes),
+    })
+    .prefault({}),
+})
+type File = z.infer<typeof file>
+
+/** A model to measure: what it is called in evidence, and the file or folder that it is. */
+export type Weights = { readonly name: string; readonly path: string }
+export type Configuration = Omit<File, "state" | "runtime" | "weights"> & {
+  readonly state: string
+  readonly runtime: string
+  readonly weights: readonly Weights[]
+}
+
+/** What the file leaves to the machine: systemd's two folders. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** The configuration in `text`. Throws BadConfiguration. */
+export function readConfiguration(text: string, environment: Environment): Configuration {
+  const given = readToml(file, text, document)
+  const weights = given.weights.map(each => ({ name: each.name ?? each.path, path: each.path }))
+  const pcrs = [...new Set(given.tpm.pcrs)].toSorted((a, b) => a - b)
+  refuseDoubles(weights)
+  if (!pcrs.includes(given.tpm.pcr))
+    throw new BadConfiguration(
+      `tpm.pcrs lacks PCR ${given.tpm.pcr}, which holds the log`,
+      `add ${given.tpm.pcr} to tpm.pcrs`,
+    )
+  return Object.freeze({
+    ...given,
+    weights,
+    tpm: { ...given.tpm, pcrs },
+    state: given.state ?? firstFolder(environment["STATE_DIRECTORY"]) ?? defaults.state,
+    runtime: given.runtime ?? firstFolder(environment["RUNTIME_DIRECTORY"]) ?? defaults.runtime,
+  })
+}
+
+/** systemd.exec(5): a list separated by colons when the unit names several. */
+const firstFolder = (list: string | undefined): string | undefined =>
+  list?.split(":").find(each => each.startsWith("/"))
+
+function refuseDoubles(weights: readonly Weights[]): void {
+  const names = weights.map(each => each.name)
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice !== undefined)
+    throw new BadConfiguration(`two weights are called ${twice}`, "give each of them a name of its own")
+}

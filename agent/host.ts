@@ -1,0 +1,158 @@
+/**
+ * What stands on this machine? Every source reads through a host: a folder that is the machine's root, `/` or a captured
+ * tree. It follows links as that root would, never out of it, runs no program, and tells three outcomes apart: present,
+ * absent, and there but unreadable. What the files mean is each source's business.
+ */
+import { constants } from "node:fs"
+import { lstat, open, opendir, readlink } from "node:fs/promises"
+import { join, posix } from "node:path"
+
+export type Found<T> =
+  | { readonly state: "present"; readonly value: T }
+  | { readonly state: "absent" }
+  | { readonly state: "unreadable"; readonly problem: string }
+
+export type FileKind = "file" | "folder" | "other"
+export type Stat = { readonly kind: FileKind; readonly size: number }
+
+/** The most bytes of a file that is read whole, unless more is asked for, and the most names in a folder. */
+const readLimit = 1 << 16
+const listLimit = 20_000
+/** As many links as the kernel follows (path_resolution(7)). */
+const linkLimit = 40
+
+const absent = { state: "absent" } as const
+const present = <T>(value: T): Found<T> => ({ state: "present", value })
+const unreadable = (problem: string): Found<never> => ({ state: "unreadable", problem })
+
+/** A machine, seen through its root folder. All paths are absolute within it. */
+export class Host {
+  readonly #root: string
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  /** Where `path` leads, every link followed, as a path within the root. */
+  async realpath(path: string): Promise<Found<string>> {
+    return attempt(async () => {
+      const walked = await this.#walk(path)
+      return walked.state === "present" ? present(walked.value.path) : walked
+    })
+  }
+
+  /** Where `path` leads, as a path of the machine that runs this. */
+  async local(path: string): Promise<Found<string>> {
+    const real = await this.realpath(path)
+    return real.state === "present" ? present(join(this.#root, real.value)) : real
+  }
+
+  async stat(path: string): Promise<Found<Stat>> {
+    return attempt(async () => {
+      const walked = await this.#walk(path)
+      return walked.state === "present" ? present({ kind: walked.value.kind, size: walked.value.size }) : walked
+    })
+  }
+
+  /** The bytes of a regular file of at most `limit` bytes. */
+  async readBytes(path: string, limit = readLimit): Promise<Found<Uint8Array>> {
+    return attempt(async () => {
+      const walked = await this.#walk(path)
+      if (walked.state !== "present") return walked
+      if (walked.value.kind !== "file") return unreadable("not a regular file")
+      return readUpTo(join(this.#root, walked.value.path), limit)
+    })
+  }
+
+  /** The text of a small file, without white space at its end. Bytes that are no UTF-8 stay bytes: see escape.ts. */
+  async readLine(path: string): Promise<Found<Uint8Array>> {
+    const read = await this.readBytes(path)
+    return read.state === "present" ? present(withoutEnd(read.value)) : read
+  }
+
+  /** The names in a folder, in byte order. */
+  async list(path: string): Promise<Found<readonly string[]>> {
+    return attempt(async () => {
+      const walked = await this.#walk(path)
+      if (walked.state !== "present") return walked
+      if (walked.value.kind !== "folder") return unreadable("not a folder")
+      return namesIn(join(this.#root, walked.value.path))
+    })
+  }
+
+  /** What a symbolic link says, unresolved. */
+  async link(path: string): Promise<Found<string>> {
+    return attempt(async () => {
+      const folder = await this.#walk(posix.dirname(path))
+      if (folder.state !== "present") return folder
+      return present(await readlink(join(this.#root, folder.value.path, posix.basename(path))))
+    })
+  }
+
+  /** Part by part, so that an absolute link begins at this root and no `..` leaves it. */
+  async #walk(path: string): Promise<Found<{ path: string; kind: FileKind; size: number }>> {
+    let rest = path.split("/").filter(Boolean)
+    let at = "/"
+    let links = 0
+    for (let part = rest.shift(); part !== undefined; part = rest.shift()) {
+      if (part === ".") continue
+      const next = part === ".." ? posix.dirname(at) : posix.join(at, part)
+      const status = await lstat(join(this.#root, next))
+      if (!status.isSymbolicLink()) {
+        at = next
+        continue
+      }
+      if (++links > linkLimit) return unreadable("too many symbolic links")
+      const target = await readlink(join(this.#root, next))
+      if (target.startsWith("/")) at = "/"
+      rest = [...target.split("/").filter(Boolean), ...rest]
+    }
+    const status = await lstat(join(this.#root, at))
+    const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : "other"
+    return present({ path: at, kind, size: status.size })
+  }
+}
+
+/** A file of proc or sysfs says nothing of its size: it is read until it ends or is too long. */
+async function readUpTo(path: string, limit: number): Promise<Found<Uint8Array>> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const parts: Buffer[] = []
+    for (let left = limit + 1; left > 0; ) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(left, readLimit)))
+      if (bytesRead === 0) return present(new Uint8Array(Buffer.concat(parts)))
+      parts.push(buffer.subarray(0, bytesRead))
+      left -= bytesRead
+    }
+    return unreadable(`longer than ${limit} bytes`)
+  } finally {
+    await file.close()
+  }
+}
+
+async function namesIn(path: string): Promise<Found<readonly string[]>> {
+  const names: string[] = []
+  for await (const entry of await opendir(path)) {
+    if (entry.name.includes("\ufffd")) return unreadable("holds a name that is not UTF-8")
+    if (names.push(entry.name) > listLimit) return unreadable(`holds more than ${listLimit} names`)
+  }
+  return present(names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))))
+}
+
+function withoutEnd(bytes: Uint8Array): Uint8Array {
+  const end = bytes.findLastIndex(byte => byte > 0x20)
+  return bytes.subarray(0, end + 1)
+}
+
+const gone = new Set(["ENOENT", "ENOTDIR", "ENXIO", "ENODEV", "ESRCH"])
+
+/** An error of the file system is an outcome; any other is a surprise. */
+async function attempt<T>(read: () => Promise<Found<T>>): Promise<Found<T>> {
+  try {
+    return await read()
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : undefined
+    if (code === undefined) throw error
+    return gone.has(code) ? absent : unreadable(code)
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Which inference runtimes are on this machine? Those in the places where they are installed, and those that run now from
+ * anywhere else, each by the digest of its executable. What a running one has loaded is another source's business.
+ */
+import type { Measurement } from "../../attestation/protocol/event.ts"
+import { posix } from "node:path"
+import type { Host } from "../host.ts"
+import { besideDigest, digestFacts, known, lookedAt, measurements, type Source } from "./source.ts"
+
+const runtimes = [
+  "ollama",
+  "llama-server",
+  "llama-cli",
+  "vllm",
+  "tritonserver",
+  "text-generation-launcher",
+  "sglang",
+  "lmdeploy",
+  "koboldcpp",
+]
+const folders = [
+  "/usr/bin",
+  "/usr/local/bin",
+  "/opt/ollama/bin",
+  "/opt/llama.cpp/bin",
+  "/opt/llama.cpp/build/bin",
+  "/opt/tritonserver/bin",
+  "/opt/vllm/bin",
+]
+/** /proc/<pid>/comm holds 15 bytes of the name. */
+const commandNames = new Set(runtimes.map(name => name.slice(0, 15)))
+
+export const runtime: Source = {
+  name: "runtime",
+  measure: async context => {
+    const installed = await installedPaths(context.host)
+    const { paths, replaced, hidden } = await runningPaths(context.host)
+    const found: Measurement[] = []
+    for (const path of [...new Set([...installed, ...paths])].toSorted()) {
+      const stale = replaced.has(path) ? [known("running", "another file than the one at this path")] : []
+      const digest = besideDigest(await digestFacts(context, path), [known("name", posix.basename(path))])
+      found.push(...measurements("runtime", path, [...digest, ...stale]))
+    }
+    for (const name of hidden)
+      found.push(
+        ...measurements("runtime", `process/${name}`, [["unreadable", "its executable is hidden from the agent"]]),
+      )
+    return found.length > 0
+      ? found
+      : measurements(
+          "runtime",
+          "",
+          lookedAt([...folders.map(folder => `${folder}/{${runtimes.join(",")}}`), "/proc/*/exe"]),
+        )
+  },
+}
+
+async function installedPaths(host: Host): Promise<string[]> {
+  const found: string[] = []
+  for (const folder of folders)
+    for (const name of runtimes) {
+      const real = await host.realpath(`${folder}/${name}`)
+      if (real.state === "present") found.push(real.value)
+    }
+  return found
+}
+
+type Running = { readonly paths: Set<string>; readonly replaced: Set<string>; readonly hidden: Set<string> }
+
+/** Of the processes that run now: executables, those whose file is no longer at its path, and names without a path. */
+async function runningPaths(host: Host): Promise<Running> {
+  const running: Running = { paths: new Set(), replaced: new Set(), hidden: new Set() }
+  const listed = await host.list("/proc")
+  const processes = listed.state === "present" ? listed.value.filter(name => /^\d+$/.test(name)) : []
+  for (const process of processes) await note(host, `/proc/${process}`, running)
+  return running
+}
+
+const deleted = " (deleted)"
+
+async function note(host: Host, process: string, { paths, replaced, hidden }: Running): Promise<void> {
+  const exe = await host.link(`${process}/exe`)
+  if (exe.state === "present") {
+    const gone = exe.value.endsWith(deleted)
+    const path = gone ? exe.value.slice(0, -deleted.length) : exe.value
+    if (!runtimes.includes(posix.basename(path))) return
+    paths.add(path)
+    if (gone) replaced.add(path)
+  } else if (exe.state === "unreadable") {
+    const name = await host.readLine(`${process}/comm`)
+    const text = name.state === "present" ? Buffer.from(name.value).toString("latin1") : ""
+    if (commandNames.has(text)) hidden.add(text)
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * What is a measurement source? One part of the machine: it finds facts and says how each was found. Which sources there
+ * are and in which order: `index.ts`. Facts hold nothing that differs on an unchanged machine: no time, no process id.
+ */
+import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
+import type { Weights } from "../config.ts"
+import { escaped } from "../escape.ts"
+import type { Depth, Hasher } from "../hash/hasher.ts"
+import type { Progress } from "../hash/model.ts"
+import { CannotHash } from "../hash/tree.ts"
+import type { Found, Host } from "../host.ts"
+import type { Self } from "../self.ts"
+
+/** The TPM as the broker tells of it. */
+export type TpmAnswer = {
+  readonly manufacturer: string
+  readonly vendor: string
+  readonly firmware: string
+  readonly software: boolean
+  readonly banks: readonly string[]
+}
+
+/** What sources may look at. */
+export type Context = {
+  readonly host: Host
+  readonly hasher: Hasher
+  readonly depth: Depth
+  readonly signal: AbortSignal
+  readonly progress: (model: string, progress: Progress) => void
+  readonly self: Self
+  readonly tpm: TpmAnswer
+  readonly weights: readonly Weights[]
+}
+
+/** `measure` never throws for what it finds on the machine, only when it is aborted. */
+export type Source = { readonly name: string; measure(context: Context): Promise<readonly Measurement[]> }
+
+/** The most facts of one event; further ones go into further events of the same subject. */
+export const factsPerEvent = 500
+
+/**
+ * The fact of a name, however it was found. What is absent or unreadable is a fact too, under that very name: a value that
+ * a file holds cannot pass for one.
+ */
+export function fact(name: Uint8Array | string, found: Found<Uint8Array | string>): Fact {
+  if (found.state === "present") return [escaped(name, 256), escaped(found.value)]
+  return found.state === "absent"
+    ? ["absent", escaped(name)]
+    : ["unreadable", `${escaped(name, 1024)}: ${escaped(found.problem, 2048)}`]
+}
+
+/** A fact of something that is known. */
+export const known = (name: Uint8Array | string, value: Uint8Array | string | number): Fact =>
+  fact(name, { state: "present", value: typeof value === "number" ? String(value) : value })
+
+/** The small files `names` of `folder`, each a fact called by its name. */
+export async function filesAsFacts(host: Host, folder: string, names: readonly string[]): Promise<Fact[]> {
+  const facts: Fact[] = []
+  for (const name of names) facts.push(fact(name, await host.readLine(`${folder}/${name}`)))
+  return facts
+}
+
+/** Small files anywhere, each a fact called by its path. */
+export async function pathsAsFacts(host: Host, paths: readonly string[]): Promise<Fact[]> {
+  const facts: Fact[] = []
+  for (const path of paths) facts.push(fact(path, await host.readLine(path)))
+  return facts
+}
+
+/** Digest and size of a file that may be large. */
+export async function digestFacts(context: Context, path: string): Promise<Fact[]> {
+  const local = await context.host.local(path)
+  return local.state === "present" ? digestOfLocal(context, local.value) : [fact("digest", local)]
+}
+
+/** The same for a path of the machine that runs this, whatever the host's root. */
+export async function digestOfLocal(context: Context, path: string): Promise<Fact[]> {
+  try {
+    const file = { path: Buffer.from(path) }
+    const { sha256, size } = await context.hasher.file(file, context.depth, context.signal, () => undefined)
+    return [known("digest", `sha256:${sha256}`), known("size", size)]
+  } catch (error) {
+    if (!(error instanceof CannotHash)) throw error
+    const found: Found<never> =
+      error.obstacle === "absent" ? { state: "absent" } : { state: "unreadable", problem: error.message }
+    return [fact("digest", found)]
+  }
+}
+
+/**
+ * The events of one subject: present if any fact is of something that was there, else unreadable if anything was, else
+ * absent. Facts beyond {@link factsPerEvent} follow in parts that are numbered from 2.
+ */
+export function measurements(source: string, subject: string, facts: readonly Fact[]): Measurement[] {
+  const names = new Set(facts.map(([name]) => name))
+  const there = [...names].some(name => name !== "absent" && name !== "unreadable")
+  const state = there ? "present" : names.has("unreadable") ? "unreadable" : "absent"
+  const parts = chunks(facts)
+  return parts.map((part, i) => ({
+    type: "assay.measurement.v1",
+    source,
+    subject: escaped(subject, 1024),
+    state,
+    facts: [...(i === 0 ? [] : [["part", String(i + 1)] as const]), ...part].map(([name, value]) => [name, value]),
+  }))
+}
+
+function chunks(facts: readonly Fact[]): Fact[][] {
+  const parts: Fact[][] = [[]]
+  for (const each of facts) {
+    if ((parts.at(-1) ?? []).length === factsPerEvent) parts.push([])
+    parts.at(-1)?.push(each)
+  }
+  return parts
+}
+
+/** What is told of a file beside its digest, which is worth telling only where there is one. */
+export const besideDigest = (digest: readonly Fact[], more: readonly Fact[]): Fact[] =>
+  digest.some(([name]) => name === "digest") ? [...digest, ...more] : [...digest]
+
+/** Facts of something whose only trace would be one of these paths. */
+export const lookedAt = (paths: readonly string[]): Fact[] => paths.map(path => ["absent", escaped(path)])
