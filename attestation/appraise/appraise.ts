@@ -47,9 +47,13 @@ export function appraise(evidence: VerifiedEvidence, context: Context): Appraisa
   const authority = [
     finding("pin.none", "pins", "no approved pin", "pins approved by the owners of weights, runtime and key"),
   ]
-  const all = [...components.flatMap(each => each.findings), ...authority]
+  const all = [...components.flatMap(each => each.findings), ...nothingMeasured(evidence.events), ...authority]
   return { tier: overall(all, components), components, findings: all }
 }
+
+/** No measurement at all differs from no reference, and is no match with one either. */
+const nothingMeasured = (events: readonly LogEvent[]): Finding[] =>
+  events.some(isMeasurement) ? [] : [finding("measurement.none", "log", "no measurement", "what this machine runs")]
 
 function judgePlatform(evidence: VerifiedEvidence, { endorsement, findings: given }: Context): Component {
   const root =
@@ -64,44 +68,41 @@ function judgePlatform(evidence: VerifiedEvidence, { endorsement, findings: give
 
 /** Every event is appraised, never only the last of its kind: what once differed stays a finding for the epoch of the log. */
 function judgeSources(events: readonly LogEvent[], reference: Reference | "none recorded"): Component[] {
-  const measured = events.filter(event => event.type === "assay.measurement.v1")
-  const recorded = reference === "none recorded" ? undefined : measurementsOf(reference)
-  const names = [...new Set([...measured, ...(recorded ?? [])].map(each => each.source))]
-  return names.map(name => judgeSource(name, measured.filter(by(name)), recorded?.filter(by(name))))
+  const measured = Map.groupBy(events.filter(isMeasurement), sourceOf)
+  const recorded = Map.groupBy(reference === "none recorded" ? [] : measurementsOf(reference), sourceOf)
+  const names = [...new Set([...measured.keys(), ...recorded.keys()])]
+  return names.map(name => {
+    const own = measured.get(name) ?? []
+    return recorded.size === 0 ? notCompared(name, own) : compared(name, own, recorded.get(name) ?? [])
+  })
 }
 
-const by =
-  (source: string) =>
-  (each: Measurement): boolean =>
-    each.source === source
+const isMeasurement = (event: LogEvent): event is Measurement => event.type === "assay.measurement.v1"
+const sourceOf = ({ source }: Measurement): string => source
 
-function judgeSource(
-  name: string,
-  measured: readonly Measurement[],
-  recorded: readonly Measurement[] | undefined,
-): Component {
+function notCompared(name: string, measured: readonly Measurement[]): Component {
   const present = newestMeasurements(measured)
-  const unreadable = present
-    .filter(each => each.state === "unreadable")
-    .map(each => finding("source.unreadable", keyOfMeasurement(each), "unreadable", "readable"))
-  if (!recorded) {
-    const gap = finding("reference.none", name, `${present.length} measured`, "a recorded reference")
-    return { name, tier: "none", says: "measured, compared with nothing", findings: [gap, ...unreadable] }
-  }
+  const gap = finding("reference.none", name, `${present.length} measured`, "a recorded reference")
+  return { name, tier: "none", says: "measured, compared with nothing", findings: [gap, ...unreadable(present)] }
+}
+
+function compared(name: string, measured: readonly Measurement[], recorded: readonly Measurement[]): Component {
+  const present = newestMeasurements(measured)
+  const wanted = new Map(recorded.map(each => [keyOfMeasurement(each), each]))
   const found = [
-    ...unreadable,
+    ...unreadable(present),
     ...missing(present, recorded),
-    ...measured.flatMap(each => judgeMeasurement(each, recorded)),
+    ...measured.flatMap(each => judgeMeasurement(each, wanted)),
   ]
   const distinct = [...new Map(found.map(each => [JSON.stringify(each), each])).values()]
-  const tier = tierOf(distinct, "warning")
-  return {
-    name,
-    tier,
-    says: distinct.length === 0 ? "as recorded, approved by nobody" : "not as recorded",
-    findings: distinct,
-  }
+  const says = distinct.length === 0 ? "as recorded, approved by nobody" : "not as recorded"
+  return { name, tier: tierOf(distinct, "warning"), says, findings: distinct }
 }
+
+const unreadable = (present: readonly Measurement[]): Finding[] =>
+  present
+    .filter(each => each.state === "unreadable")
+    .map(each => finding("source.unreadable", keyOfMeasurement(each), "unreadable", "readable"))
 
 function missing(present: readonly Measurement[], recorded: readonly Measurement[]): Finding[] {
   const keys = new Set(present.map(keyOfMeasurement))
@@ -110,9 +111,9 @@ function missing(present: readonly Measurement[], recorded: readonly Measurement
     .map(each => finding("reference.missing", keyOfMeasurement(each), "nothing", each.state))
 }
 
-function judgeMeasurement(measured: Measurement, recorded: readonly Measurement[]): Finding[] {
+function judgeMeasurement(measured: Measurement, recorded: ReadonlyMap<string, Measurement>): Finding[] {
   const key = keyOfMeasurement(measured)
-  const own = recorded.find(each => keyOfMeasurement(each) === key)
+  const own = recorded.get(key)
   return own ? differences(measured, own) : [finding("reference.unlisted", key, measured.state, "nothing")]
 }
 

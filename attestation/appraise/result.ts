@@ -3,11 +3,11 @@
  * reference and the verifier, so that anyone can recompute it. Format: docs/the-evidence.md.
  */
 import { z } from "zod"
-import { readExact, writeExact } from "../wire/json.ts"
-import { hex, instant, line } from "../wire/text.ts"
+import { readExact, writeExact, writeJson } from "../wire/json.ts"
+import { hex, instant, line, plainLine } from "../wire/text.ts"
 import { tpmName } from "../protocol/evidence.ts"
-import { type Appraisal, tiers } from "./appraise.ts"
-import { findings } from "../verify/finding.ts"
+import { type Appraisal, type Component, tiers } from "./appraise.ts"
+import { type Effect, type Finding, finding, findings } from "../verify/finding.ts"
 
 const found = z.strictObject({
   id: z.enum(Object.keys(findings) as (keyof typeof findings)[]),
@@ -42,7 +42,7 @@ export type Result = z.infer<typeof result>
 
 const resultLimit = 1 << 18
 
-/** Throws Malformed. */
+/** Each throws Malformed for what is no such result. */
 export const readResult = (bytes: Uint8Array): Result => readExact(result, bytes, resultLimit)
 export const writeResult = (value: Result): Uint8Array => writeExact(result, value)
 
@@ -53,13 +53,47 @@ export const authorityOf = (attester: string): Result["authority"] => ({
   pin: null,
 })
 
-/** The verdict's parts of a result. */
-export const verdictOf = ({
-  tier,
-  components,
-  findings: all,
-}: Appraisal): Pick<Result, "tier" | "components" | "findings"> => ({
-  tier,
-  components: components.map(each => ({ ...each, findings: [...each.findings] })),
-  findings: [...all],
+/** The most components of a result, and the most bytes that the findings of all of them take, once. */
+const bounds = { components: 64, findings: 100_000, text: 256 } as const
+
+/** The verdict's parts of a result. A result is bounded and evidence may be hostile: what does not fit is counted, worst first. */
+export function verdictOf(appraisal: Appraisal): Pick<Result, "tier" | "components" | "findings"> {
+  const shown = fewer(appraisal.components)
+  const components = shown.map(each => ({ ...each, findings: shorter(each, bounds.findings / shown.length) }))
+  const inComponents = new Set(appraisal.components.flatMap(each => each.findings))
+  const others = appraisal.findings.filter(each => !inComponents.has(each))
+  return { tier: appraisal.tier, components, findings: [...components.flatMap(each => each.findings), ...others] }
+}
+
+function fewer(components: readonly Component[]): readonly Component[] {
+  if (components.length <= bounds.components) return components
+  const worstFirst = components.toSorted((a, b) => tiers.indexOf(b.tier) - tiers.indexOf(a.tier))
+  const left = worstFirst.slice(bounds.components - 1)
+  const others = {
+    name: "others",
+    tier: left[0]?.tier ?? "none",
+    says: `${left.length} more components`,
+    findings: left.flatMap(each => each.findings),
+  }
+  return [...worstFirst.slice(0, bounds.components - 1), others]
+}
+
+const effects: readonly Effect[] = ["refuses", "contraindicates", "warns", "notes"]
+const severity = ({ id }: Finding): number => effects.indexOf(findings[id].effect)
+
+/** As many findings as fit into `room` bytes, and one that says how many more there are. */
+function shorter({ name, findings: all }: Component, room: number): Finding[] {
+  const worstFirst = all.toSorted((a, b) => severity(a) - severity(b)).map(cut)
+  let taken = 0
+  const fitting = worstFirst.findIndex(each => (taken += writeJson(each).length + 1) > room)
+  const [next] = fitting < 0 ? [] : worstFirst.slice(fitting)
+  if (!next) return worstFirst
+  return [...worstFirst.slice(0, fitting), finding(next.id, name, `${worstFirst.length - fitting} more`, "none")]
+}
+
+const cut = ({ id, component, seen, wanted }: Finding): Finding => ({
+  id,
+  component: plainLine(component, bounds.text),
+  seen: plainLine(seen, bounds.text),
+  wanted: plainLine(wanted, bounds.text),
 })

@@ -18,7 +18,10 @@ const reference = z.strictObject({
   /** digest of the evidence that it was taken from */
   evidence: hex(32),
   /** measurement events, each in its one spelling */
-  measurements: z.array(z.string().max(1 << 20)).max(4096),
+  measurements: z
+    .array(z.string().max(1 << 20))
+    .min(1, "a reference of nothing compares nothing")
+    .max(4096),
 })
 export type Reference = z.infer<typeof reference>
 
@@ -31,6 +34,7 @@ export function readReference(bytes: Uint8Array): Reference {
   return value
 }
 
+/** Throws Malformed if it would not be read back. */
 export const writeReference = (value: Reference): Uint8Array => writeExact(reference, value)
 
 export const referenceDigest = (value: Reference): string =>

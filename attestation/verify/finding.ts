@@ -187,6 +187,11 @@ export const findings = {
     "nobody has approved what this machine may run",
     "have the owners of weights, runtime and key approve pins; until then a match reads: as recorded",
   ),
+  "measurement.none": row(
+    "warns",
+    "the log holds no measurement: nothing is said about what this machine runs",
+    "wait for the agent's first measurement, or look at its log for why there is none",
+  ),
   "reference.none": row(
     "warns",
     "nothing was recorded to compare this machine with",
