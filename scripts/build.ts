@@ -90,7 +90,8 @@ function place(from: string, to: string): void {
 }
 
 function manifest(): string {
-  const { name, version, description, license, type, engines }: Record<string, unknown> = readPackage(root)
+  const { name, version, description, license, type }: Record<string, unknown> = readPackage(root)
+  const engines = { node: ">=24.15" } // a checkout brings its own, so package.json says what setup.sh needs
   const own = { name, version, description, license, type, engines, bin: { assay: "cli/assay.js" } }
   return `${JSON.stringify(own, null, 2)}\n`
 }
