@@ -1,0 +1,52 @@
+/**
+ * What is a command? A row: what it is called, what it takes, what an example of it looks like, which exits it has, and the
+ * function that carries it out. Which commands there are: `commands.ts`.
+ */
+import { z, type ZodType } from "zod"
+import { type Exit, Problem } from "./exit.ts"
+import type { Terminal } from "./terminal.ts"
+
+/** A command as the table holds it: what it was given on the line is read by its own schema before it runs. */
+export type Command = {
+  /** "verify", or "reference record" */
+  readonly name: string
+  /** for the list of commands: one line, lower case */
+  readonly says: string
+  /** a paragraph for its own help */
+  readonly teaches: string
+  /** commander's spelling: "<path>" must be there, "[path]" may */
+  readonly takes: readonly (readonly [spelling: string, says: string])[]
+  readonly options: readonly (readonly [flags: string, says: string])[]
+  readonly examples: readonly string[]
+  readonly exits: readonly Exit[]
+  carryOut(given: unknown, terminal: Terminal): Promise<Exit>
+}
+
+type Row<T> = Omit<Command, "carryOut"> & {
+  readonly reads: ZodType<T>
+  readonly run: (given: T, terminal: Terminal) => Promise<Exit>
+}
+
+/** The command of `row`. What it is given wrongly is misuse, told with the option's name. */
+export function command<T>({ reads, run, ...row }: Row<T>): Command {
+  return {
+    ...row,
+    carryOut: (given, terminal) => {
+      const read = reads.safeParse(given)
+      if (read.success) return run(read.data, terminal)
+      const [issue] = read.error.issues
+      throw new Problem("misuse", said(issue), `assay ${row.name} --help shows how it is used`)
+    },
+  }
+}
+
+function said(issue: z.core.$ZodIssue | undefined): string {
+  const [place] = issue?.path ?? []
+  const message = issue?.message ?? "the command line is not understood"
+  return place === undefined ? message : `${dashed(String(place))}: ${message}`
+}
+
+const dashed = (name: string): string => `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`
+
+/** The option that every command which a script might read has. */
+export const asJson = ["--json", "one JSON object on stdout, and no talk"] as const

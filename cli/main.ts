@@ -1,0 +1,106 @@
+/**
+ * The `assay` command: which command is meant, and how does it end? What each command does stands in its own file.
+ */
+import { Command as Line, CommanderError } from "commander"
+import type { Command } from "./command.ts"
+import { commands } from "./commands.ts"
+import { type Exit, exits, meanings, Problem } from "./exit.ts"
+import { complain, processTerminal, type Terminal } from "./terminal.ts"
+import project from "../package.json" with { type: "json" }
+
+/** Carries out the command line `argv` (without the program's name) on this process's terminal, and gives its exit code. */
+export const main = (argv: readonly string[]): Promise<number> => run(argv, processTerminal())
+
+/** The same on a given terminal. */
+export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  let exit: Exit = "good"
+  const line = program(terminal, ended => {
+    exit = ended
+  })
+  try {
+    await line.parseAsync(argv, { from: "user" })
+    return exits[exit]
+  } catch (error) {
+    return exits[explained(error, terminal)]
+  }
+}
+
+function program(terminal: Terminal, ended: (exit: Exit) => void): Line {
+  const line = new Line("assay")
+    .description("proves what a workstation runs: measure, challenge, verify, appraise")
+    .version(`assay ${project.version}`, "--version", "the version of this program")
+    .helpOption("-h, --help", "how it is used")
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: text => terminal.out.write(text),
+      writeErr: () => undefined,
+      getOutHelpWidth: () => terminal.out.width,
+    })
+    .addHelpText("after", `\nassay COMMAND --help shows an example of each, and its exit codes.`)
+  for (const each of commands) declare(line, each, terminal, ended)
+  return line
+}
+
+/** "reference record" stands under a command `reference`, which has no action of its own. */
+function declare(line: Line, row: Command, terminal: Terminal, ended: (exit: Exit) => void): void {
+  const words = row.name.split(" ")
+  const parent = words.length === 1 ? line : group(line, words[0] ?? "")
+  const own = parent
+    .command(words.at(-1) ?? "")
+    .summary(row.says)
+    .description(row.teaches)
+  own.helpOption("-h, --help", "how it is used")
+  for (const [spelling, says] of row.takes) own.argument(spelling, says)
+  for (const [flags, says] of row.options) own.option(flags, says)
+  own.addHelpText("after", () => lesson(row))
+  own.action(async () => {
+    const names = own.registeredArguments.map(each => each.name())
+    const taken = Object.fromEntries(names.map((name, i) => [name, own.args[i]]))
+    ended(await row.carryOut({ ...own.opts<Record<string, unknown>>(), ...taken }, terminal))
+  })
+}
+
+function group(line: Line, name: string): Line {
+  const there = line.commands.find(each => each.name() === name)
+  return (
+    there ??
+    line.command(name).summary(`commands about a ${name}`).helpCommand(false).helpOption("-h, --help", "how it is used")
+  )
+}
+
+function lesson({ examples, exits: used }: Command): string {
+  const codes = used.map(exit => `  ${String(exits[exit]).padEnd(3)} ${meanings[exit]}`)
+  return ["", "Example:", ...examples.map(each => `  ${each}`), "", "Exit codes:", ...codes].join("\n")
+}
+
+function explained(error: unknown, terminal: Terminal): Exit {
+  if (error instanceof CommanderError) return misused(error, terminal)
+  const { message, hint, exit } = fault(error)
+  complain(terminal, message, hint)
+  return exit
+}
+
+/** commander says "error: what (Did you mean this?)"; help and version that were asked for are no error. */
+function misused(error: CommanderError, terminal: Terminal): Exit {
+  if (error.exitCode === 0) return "good"
+  const [first = "", second = ""] = error.message.replace(/^error: /, "").split("\n")
+  const shown = error.code === "commander.help" ? "no command is named" : first.replace(/\.$/, "")
+  const near = /Did you mean (.*)\?/.exec(second)?.[1]
+  complain(terminal, shown, near ? `did you mean ${near}?` : "assay --help lists the commands")
+  return "misuse"
+}
+
+function fault(error: unknown): { message: string; hint: string; exit: Exit } {
+  if (error instanceof Problem) return error
+  if (!(error instanceof Error)) return { message: String(error), hint: "", exit: "failed" }
+  const hint = "hint" in error && typeof error.hint === "string" ? error.hint : ""
+  return { message: error.message, hint, exit: exitOf(error) }
+}
+
+/** What other rooms throw, by the name of its class. */
+function exitOf(error: Error): Exit {
+  if (error.name === "BadConfiguration") return "configuration"
+  if (error.name === "CallFailed" && error.message.startsWith("nothing answers")) return "missing"
+  return "failed"
+}
