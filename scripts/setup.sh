@@ -68,7 +68,7 @@ system_lacks() {
 private_lacks() {
   for part in $(if [ "${ASSAY_SETUP-}" = private ]; then echo "$programs $libraries"; else system_lacks; fi); do
     case $part in
-      *.so.*) [ -n "$(find "$deb" -name "$part" 2>/dev/null)" ] || echo "$part" ;;
+      *.so.*) [ -n "$(find "$deb/" -name "$part" 2>/dev/null)" ] || echo "$part" ;;
       *) [ -x "$deb/usr/bin/$part" ] || echo "$part" ;;
     esac
   done
