@@ -4,15 +4,13 @@
  */
 import { ownError, responseError } from "./error.ts"
 import type { Libraries } from "./library.ts"
+import { join, offHeap } from "./wire.ts"
 
 /** Room for any structure: the largest of tpm2-tss (TPMS_CONTEXT) has 5208 bytes, in every version from 3.2 to 4.2. */
 const STRUCTURE_BYTES = 8192
 
-/** Bytes whose address C may keep during a call: never on V8's own heap, where the collector could move them. */
-export const nativeBytes = (length: number): Uint8Array => new Uint8Array(new ArrayBuffer(length))
-
 /** Room for a pointer, a size_t or any scalar output. */
-export const nativeSlot = (): Uint8Array => nativeBytes(8)
+export const nativeSlot = (): Uint8Array => offHeap(8)
 
 /** Reads a slot as the little-endian 64-bit value that C left there. */
 export const slotValue = (slot: Uint8Array): bigint =>
@@ -29,7 +27,7 @@ export const slotValue = (slot: Uint8Array): bigint =>
  */
 export function toStructure(libraries: Libraries, type: string, wire: Uint8Array, command: string): Uint8Array {
   const unmarshal = libraries.mu.bind(`Tss2_MU_${type}_Unmarshal`, ["void *", "size_t", "void *", "void *"])
-  const structure = nativeBytes(STRUCTURE_BYTES)
+  const structure = offHeap(STRUCTURE_BYTES)
   const offset = nativeSlot()
   const rc = unmarshal.now(wire, wire.length, offset, structure)
   if (rc === 0 && slotValue(offset) === BigInt(wire.length)) return structure
@@ -48,14 +46,14 @@ export function toStructure(libraries: Libraries, type: string, wire: Uint8Array
  */
 export function takeStructure(libraries: Libraries, type: string, pointer: bigint, command: string): Uint8Array {
   const marshal = libraries.mu.bind(`Tss2_MU_${type}_Marshal`, ["void *", "void *", "size_t", "void *"])
-  const scratch = nativeBytes(STRUCTURE_BYTES)
+  const scratch = offHeap(STRUCTURE_BYTES)
   const offset = nativeSlot()
   try {
     const rc = marshal.now(pointer, scratch, scratch.length, offset)
     if (rc !== 0) throw responseError(rc, `${command} (${type})`)
     const length = Number(slotValue(offset))
     libraries.libc.bind("explicit_bzero", ["void *", "size_t"]).now(pointer, length)
-    return scratch.slice(0, length)
+    return join(scratch.subarray(0, length))
   } finally {
     scratch.fill(0)
     freeStructure(libraries, pointer)

@@ -20,10 +20,18 @@ import { payload } from "./wire.ts"
 export function seal(esys: Esys, parent: Loaded, expectedParent: Uint8Array, secret: Uint8Array): Promise<ObjectBlob> {
   checkName(parent.object, expectedParent, "seal")
   return inSaltedSession(esys, parent.tr, async session => {
-    const { publicArea, privateArea } = await createChild(esys, parent.tr, session, SEALED_DATA, { data: secret })
-    return { publicArea, privateArea }
+    const create = (data: Uint8Array) => createChild(esys, parent.tr, session, SEALED_DATA, { data })
+    try {
+      const { publicArea, privateArea } = await create(secret)
+      return { publicArea, privateArea }
+    } finally {
+      // ESYS keeps a copy of the last secret given to TPM2_Create, and never wipes it: the next one takes its place
+      if (esys.usable) await create(NOTHING_SECRET)
+    }
   })
 }
+
+const NOTHING_SECRET = new Uint8Array(1)
 
 /**
  * Unseals what {@link seal} gave. The caller zeroes the secret after use.
@@ -38,12 +46,16 @@ export function unseal(esys: Esys, parent: Loaded, expectedParent: Uint8Array, b
       const [secret] = await esys.call("Unseal", tr, session, TR.none, TR.none)
       return payload(secret)
     } finally {
-      await flushSealed(esys, tr)
+      if (esys.usable) await leaveNothing(esys, parent.tr, tr)
     }
   })
 }
 
-/** A lost context has flushed it already, and may not hide how the unsealing ended. */
-async function flushSealed(esys: Esys, tr: EsysTr): Promise<void> {
-  if (esys.usable) await esys.call("FlushContext", tr)
+/**
+ * Flushes the sealed object, and the secret from ESYS's own buffer: ESYS decrypts responses where they came in and never
+ * wipes them, but a longer response overwrites it. A parent's public area with two Names is longer than any sealed data.
+ */
+async function leaveNothing(esys: Esys, parent: EsysTr, sealed: EsysTr): Promise<void> {
+  await esys.call("FlushContext", sealed)
+  await esys.call("ReadPublic", parent, TR.none, TR.none, TR.none)
 }

@@ -44,6 +44,12 @@ export function hashAlgorithm(id: number): HashAlgorithm {
   return name
 }
 
+/**
+ * Zeroed bytes outside V8's own heap. V8 keeps small arrays inside it, where the collector moves them: a secret would leave
+ * copies behind that nobody can zero, and C an address that is no longer theirs.
+ */
+export const offHeap = (length: number): Uint8Array => new Uint8Array(new ArrayBuffer(length))
+
 /** An unsigned big-endian integer of 1, 2 or 4 bytes. */
 function integer(value: number, length: 1 | 2 | 4): Uint8Array {
   const bytes = Buffer.alloc(length)
@@ -55,9 +61,9 @@ export const u8 = (value: number): Uint8Array => integer(value, 1)
 export const u16 = (value: number): Uint8Array => integer(value, 2)
 export const u32 = (value: number): Uint8Array => integer(value, 4)
 
-/** Joins parts into one fresh buffer. */
+/** Joins parts into one fresh buffer, off the heap. */
 export function join(...parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  const whole = offHeap(parts.reduce((sum, part) => sum + part.length, 0))
   let at = 0
   for (const part of parts) {
     whole.set(part, at)
