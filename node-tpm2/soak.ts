@@ -3,14 +3,14 @@
  *
  *   MALLOC_ARENA_MAX=1 node --expose-gc node-tpm2/soak.ts TCTI [QUOTES]
  *
- * One arena, because glibc tells only of the first, and ESYS allocates on libuv's threads. Exits 1 above 400 bytes a
+ * One arena, because glibc tells only of the first, and ESYS allocates on libuv's threads. Exits 1 above 700 bytes a
  * quote: V8's own native memory takes thousands of quotes to settle, but a session that is not given back costs 1.2 KiB.
  */
 import { setTimeout } from "node:timers/promises"
 import koffi from "koffi"
 import { attestationKey, openTpm } from "./index.ts"
 
-const MOST_BYTES_PER_QUOTE = 400
+const MOST_BYTES_PER_QUOTE = 700
 const TENTHS = 10
 
 const libcHeap = koffi.load("libc.so.6").func("mallinfo2", koffi.struct(fields()), [])
