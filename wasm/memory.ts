@@ -2,12 +2,12 @@
 // work area is the kernels' own (assembly/work.ts). The memory is sized once (asconfig.json): growing it would detach
 // every view handed out.
 
-/** Constants and intermediate values of the kernels, 4096 bytes. Static data of the module ends below. */
-export const WORK = 4096
+/** Constants and intermediate values of the kernels, 8192 bytes. Static data of the module ends below. */
+export const WORK = 4_096
 /** Eight chaining values or digests of 32 bytes. */
-export const CHAINS = 8192
+export const CHAINS = 12_288
 /** Eight addresses of 4 bytes, little-endian: the inputs of the lanes. */
-export const INPUTS = 8448
+export const INPUTS = 12_544
 /** The digests of the 1024 blocks of 4 MiB of a file. */
 export const DIGESTS = 16_384
 /** Where bytes lying outside of the memory pass through on their way to the single stream. */

@@ -3,11 +3,13 @@
 import { add, bigSigma0, bigSigma1, choose, majority, smallSigma0, smallSigma1, smallSigma1Doubled, swapBytes } from "./functions"
 import { CONSTANTS, STREAM_SUMS } from "./work"
 
-/** One block in each of eight lanes: chaining values at `chains` and words at `words` in rows of 32 bytes. */
+/**
+ * One block in each of eight lanes. `chains` has 8 rows of 32 bytes; `words` has 64, of which the first 16 are
+ * the block and the others are written here.
+ */
 export function compressLanes(chains: usize, words: usize, constants: usize): void {
-  let ax: v128, ay: v128, bx: v128, by: v128, cx: v128, cy: v128, dx: v128, dy: v128, ex: v128, ey: v128, fx: v128, fy: v128, gx: v128, gy: v128, hx: v128, hy: v128, tx: v128, ty: v128, abx: v128, aby: v128, bcx: v128, bcy: v128
-  let w0x: v128, w0y: v128, w1x: v128, w1y: v128, w2x: v128, w2y: v128, w3x: v128, w3y: v128, w4x: v128, w4y: v128, w5x: v128, w5y: v128, w6x: v128, w6y: v128, w7x: v128, w7y: v128, w8x: v128, w8y: v128, w9x: v128, w9y: v128, w10x: v128, w10y: v128, w11x: v128, w11y: v128, w12x: v128, w12y: v128, w13x: v128, w13y: v128, w14x: v128, w14y: v128, w15x: v128, w15y: v128
-  let k: v128
+  let ax: v128, ay: v128, bx: v128, by: v128, cx: v128, cy: v128, dx: v128, dy: v128, ex: v128, ey: v128, fx: v128, fy: v128, gx: v128, gy: v128, hx: v128, hy: v128, tx: v128, ty: v128, abx: v128, aby: v128, bcx: v128, bcy: v128, k: v128
+  let ux: v128, uy: v128, vx: v128, vy: v128, wx: v128, wy: v128
   ax = v128.load(chains, 0); ay = v128.load(chains, 16)
   bx = v128.load(chains, 32); by = v128.load(chains, 48)
   cx = v128.load(chains, 64); cy = v128.load(chains, 80)
@@ -17,296 +19,196 @@ export function compressLanes(chains: usize, words: usize, constants: usize): vo
   gx = v128.load(chains, 192); gy = v128.load(chains, 208)
   hx = v128.load(chains, 224); hy = v128.load(chains, 240)
   bcx = v128.xor(bx, cx); bcy = v128.xor(by, cy)
-  w0x = v128.load(words, 0); w0y = v128.load(words, 16)
-  w1x = v128.load(words, 32); w1y = v128.load(words, 48)
-  w2x = v128.load(words, 64); w2y = v128.load(words, 80)
-  w3x = v128.load(words, 96); w3y = v128.load(words, 112)
-  w4x = v128.load(words, 128); w4y = v128.load(words, 144)
-  w5x = v128.load(words, 160); w5y = v128.load(words, 176)
-  w6x = v128.load(words, 192); w6y = v128.load(words, 208)
-  w7x = v128.load(words, 224); w7y = v128.load(words, 240)
-  w8x = v128.load(words, 256); w8y = v128.load(words, 272)
-  w9x = v128.load(words, 288); w9y = v128.load(words, 304)
-  w10x = v128.load(words, 320); w10y = v128.load(words, 336)
-  w11x = v128.load(words, 352); w11y = v128.load(words, 368)
-  w12x = v128.load(words, 384); w12y = v128.load(words, 400)
-  w13x = v128.load(words, 416); w13y = v128.load(words, 432)
-  w14x = v128.load(words, 448); w14y = v128.load(words, 464)
-  w15x = v128.load(words, 480); w15y = v128.load(words, 496)
-  // round 0
-  k = v128.load32_splat(constants, 0)
-  tx = add(add(add(add(w0x, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(w0y, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
-  dx = add(dx, tx); dy = add(dy, ty)
-  // ab is bc of the next round: a ⊕ b, then b ⊕ c
-  abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
-  hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
-  bcx = abx; bcy = aby
-  // round 1
-  k = v128.load32_splat(constants, 4)
-  tx = add(add(add(add(w1x, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(w1y, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
-  cx = add(cx, tx); cy = add(cy, ty)
-  // ab is bc of the next round: h ⊕ a, then a ⊕ b
-  abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
-  gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
-  bcx = abx; bcy = aby
-  // round 2
-  k = v128.load32_splat(constants, 8)
-  tx = add(add(add(add(w2x, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(w2y, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
-  bx = add(bx, tx); by = add(by, ty)
-  // ab is bc of the next round: g ⊕ h, then h ⊕ a
-  abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
-  fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
-  bcx = abx; bcy = aby
-  // round 3
-  k = v128.load32_splat(constants, 12)
-  tx = add(add(add(add(w3x, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(w3y, k), ey), choose(by, cy, dy)), bigSigma1(by))
-  ax = add(ax, tx); ay = add(ay, ty)
-  // ab is bc of the next round: f ⊕ g, then g ⊕ h
-  abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
-  ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
-  bcx = abx; bcy = aby
-  // round 4
-  k = v128.load32_splat(constants, 16)
-  tx = add(add(add(add(w4x, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(w4y, k), dy), choose(ay, by, cy)), bigSigma1(ay))
-  hx = add(hx, tx); hy = add(hy, ty)
-  // ab is bc of the next round: e ⊕ f, then f ⊕ g
-  abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
-  dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
-  bcx = abx; bcy = aby
-  // round 5
-  k = v128.load32_splat(constants, 20)
-  tx = add(add(add(add(w5x, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(w5y, k), cy), choose(hy, ay, by)), bigSigma1(hy))
-  gx = add(gx, tx); gy = add(gy, ty)
-  // ab is bc of the next round: d ⊕ e, then e ⊕ f
-  abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
-  cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
-  bcx = abx; bcy = aby
-  // round 6
-  k = v128.load32_splat(constants, 24)
-  tx = add(add(add(add(w6x, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(w6y, k), by), choose(gy, hy, ay)), bigSigma1(gy))
-  fx = add(fx, tx); fy = add(fy, ty)
-  // ab is bc of the next round: c ⊕ d, then d ⊕ e
-  abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
-  bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
-  bcx = abx; bcy = aby
-  // round 7
-  k = v128.load32_splat(constants, 28)
-  tx = add(add(add(add(w7x, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(w7y, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
-  ex = add(ex, tx); ey = add(ey, ty)
-  // ab is bc of the next round: b ⊕ c, then c ⊕ d
-  abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
-  ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
-  bcx = abx; bcy = aby
-  // round 8
-  k = v128.load32_splat(constants, 32)
-  tx = add(add(add(add(w8x, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(w8y, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
-  dx = add(dx, tx); dy = add(dy, ty)
-  // ab is bc of the next round: a ⊕ b, then b ⊕ c
-  abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
-  hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
-  bcx = abx; bcy = aby
-  // round 9
-  k = v128.load32_splat(constants, 36)
-  tx = add(add(add(add(w9x, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(w9y, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
-  cx = add(cx, tx); cy = add(cy, ty)
-  // ab is bc of the next round: h ⊕ a, then a ⊕ b
-  abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
-  gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
-  bcx = abx; bcy = aby
-  // round 10
-  k = v128.load32_splat(constants, 40)
-  tx = add(add(add(add(w10x, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(w10y, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
-  bx = add(bx, tx); by = add(by, ty)
-  // ab is bc of the next round: g ⊕ h, then h ⊕ a
-  abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
-  fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
-  bcx = abx; bcy = aby
-  // round 11
-  k = v128.load32_splat(constants, 44)
-  tx = add(add(add(add(w11x, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(w11y, k), ey), choose(by, cy, dy)), bigSigma1(by))
-  ax = add(ax, tx); ay = add(ay, ty)
-  // ab is bc of the next round: f ⊕ g, then g ⊕ h
-  abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
-  ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
-  bcx = abx; bcy = aby
-  // round 12
-  k = v128.load32_splat(constants, 48)
-  tx = add(add(add(add(w12x, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(w12y, k), dy), choose(ay, by, cy)), bigSigma1(ay))
-  hx = add(hx, tx); hy = add(hy, ty)
-  // ab is bc of the next round: e ⊕ f, then f ⊕ g
-  abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
-  dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
-  bcx = abx; bcy = aby
-  // round 13
-  k = v128.load32_splat(constants, 52)
-  tx = add(add(add(add(w13x, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(w13y, k), cy), choose(hy, ay, by)), bigSigma1(hy))
-  gx = add(gx, tx); gy = add(gy, ty)
-  // ab is bc of the next round: d ⊕ e, then e ⊕ f
-  abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
-  cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
-  bcx = abx; bcy = aby
-  // round 14
-  k = v128.load32_splat(constants, 56)
-  tx = add(add(add(add(w14x, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(w14y, k), by), choose(gy, hy, ay)), bigSigma1(gy))
-  fx = add(fx, tx); fy = add(fy, ty)
-  // ab is bc of the next round: c ⊕ d, then d ⊕ e
-  abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
-  bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
-  bcx = abx; bcy = aby
-  // round 15
-  k = v128.load32_splat(constants, 60)
-  tx = add(add(add(add(w15x, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(w15y, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
-  ex = add(ex, tx); ey = add(ey, ty)
-  // ab is bc of the next round: b ⊕ c, then c ⊕ d
-  abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
-  ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
-  bcx = abx; bcy = aby
-  for (let i = 0; i < 3; ++i) {
-    constants += 64
-    // rounds 16, 32, 48
-    w0x = add(add(add(w0x, smallSigma0(w1x)), w9x), smallSigma1(w14x)); w0y = add(add(add(w0y, smallSigma0(w1y)), w9y), smallSigma1(w14y))
+  for (let i = 0; i < 2; ++i) {
+    // rounds 0, 8
+    wx = v128.load(words, 0); wy = v128.load(words, 16)
     k = v128.load32_splat(constants, 0)
-    tx = add(add(add(add(w0x, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(w0y, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
+    tx = add(add(add(add(wx, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(wy, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
     dx = add(dx, tx); dy = add(dy, ty)
     // ab is bc of the next round: a ⊕ b, then b ⊕ c
     abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
     hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
     bcx = abx; bcy = aby
-    // rounds 17, 33, 49
-    w1x = add(add(add(w1x, smallSigma0(w2x)), w10x), smallSigma1(w15x)); w1y = add(add(add(w1y, smallSigma0(w2y)), w10y), smallSigma1(w15y))
+    // rounds 1, 9
+    wx = v128.load(words, 32); wy = v128.load(words, 48)
     k = v128.load32_splat(constants, 4)
-    tx = add(add(add(add(w1x, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(w1y, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
+    tx = add(add(add(add(wx, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(wy, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
     cx = add(cx, tx); cy = add(cy, ty)
     // ab is bc of the next round: h ⊕ a, then a ⊕ b
     abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
     gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
     bcx = abx; bcy = aby
-    // rounds 18, 34, 50
-    w2x = add(add(add(w2x, smallSigma0(w3x)), w11x), smallSigma1(w0x)); w2y = add(add(add(w2y, smallSigma0(w3y)), w11y), smallSigma1(w0y))
+    // rounds 2, 10
+    wx = v128.load(words, 64); wy = v128.load(words, 80)
     k = v128.load32_splat(constants, 8)
-    tx = add(add(add(add(w2x, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(w2y, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
+    tx = add(add(add(add(wx, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(wy, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
     bx = add(bx, tx); by = add(by, ty)
     // ab is bc of the next round: g ⊕ h, then h ⊕ a
     abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
     fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
     bcx = abx; bcy = aby
-    // rounds 19, 35, 51
-    w3x = add(add(add(w3x, smallSigma0(w4x)), w12x), smallSigma1(w1x)); w3y = add(add(add(w3y, smallSigma0(w4y)), w12y), smallSigma1(w1y))
+    // rounds 3, 11
+    wx = v128.load(words, 96); wy = v128.load(words, 112)
     k = v128.load32_splat(constants, 12)
-    tx = add(add(add(add(w3x, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(w3y, k), ey), choose(by, cy, dy)), bigSigma1(by))
+    tx = add(add(add(add(wx, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(wy, k), ey), choose(by, cy, dy)), bigSigma1(by))
     ax = add(ax, tx); ay = add(ay, ty)
     // ab is bc of the next round: f ⊕ g, then g ⊕ h
     abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
     ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
     bcx = abx; bcy = aby
-    // rounds 20, 36, 52
-    w4x = add(add(add(w4x, smallSigma0(w5x)), w13x), smallSigma1(w2x)); w4y = add(add(add(w4y, smallSigma0(w5y)), w13y), smallSigma1(w2y))
+    // rounds 4, 12
+    wx = v128.load(words, 128); wy = v128.load(words, 144)
     k = v128.load32_splat(constants, 16)
-    tx = add(add(add(add(w4x, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(w4y, k), dy), choose(ay, by, cy)), bigSigma1(ay))
+    tx = add(add(add(add(wx, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(wy, k), dy), choose(ay, by, cy)), bigSigma1(ay))
     hx = add(hx, tx); hy = add(hy, ty)
     // ab is bc of the next round: e ⊕ f, then f ⊕ g
     abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
     dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
     bcx = abx; bcy = aby
-    // rounds 21, 37, 53
-    w5x = add(add(add(w5x, smallSigma0(w6x)), w14x), smallSigma1(w3x)); w5y = add(add(add(w5y, smallSigma0(w6y)), w14y), smallSigma1(w3y))
+    // rounds 5, 13
+    wx = v128.load(words, 160); wy = v128.load(words, 176)
     k = v128.load32_splat(constants, 20)
-    tx = add(add(add(add(w5x, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(w5y, k), cy), choose(hy, ay, by)), bigSigma1(hy))
+    tx = add(add(add(add(wx, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(wy, k), cy), choose(hy, ay, by)), bigSigma1(hy))
     gx = add(gx, tx); gy = add(gy, ty)
     // ab is bc of the next round: d ⊕ e, then e ⊕ f
     abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
     cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
     bcx = abx; bcy = aby
-    // rounds 22, 38, 54
-    w6x = add(add(add(w6x, smallSigma0(w7x)), w15x), smallSigma1(w4x)); w6y = add(add(add(w6y, smallSigma0(w7y)), w15y), smallSigma1(w4y))
+    // rounds 6, 14
+    wx = v128.load(words, 192); wy = v128.load(words, 208)
     k = v128.load32_splat(constants, 24)
-    tx = add(add(add(add(w6x, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(w6y, k), by), choose(gy, hy, ay)), bigSigma1(gy))
+    tx = add(add(add(add(wx, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(wy, k), by), choose(gy, hy, ay)), bigSigma1(gy))
     fx = add(fx, tx); fy = add(fy, ty)
     // ab is bc of the next round: c ⊕ d, then d ⊕ e
     abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
     bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
     bcx = abx; bcy = aby
-    // rounds 23, 39, 55
-    w7x = add(add(add(w7x, smallSigma0(w8x)), w0x), smallSigma1(w5x)); w7y = add(add(add(w7y, smallSigma0(w8y)), w0y), smallSigma1(w5y))
+    // rounds 7, 15
+    wx = v128.load(words, 224); wy = v128.load(words, 240)
     k = v128.load32_splat(constants, 28)
-    tx = add(add(add(add(w7x, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(w7y, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
+    tx = add(add(add(add(wx, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(wy, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
     ex = add(ex, tx); ey = add(ey, ty)
     // ab is bc of the next round: b ⊕ c, then c ⊕ d
     abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
     ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
     bcx = abx; bcy = aby
-    // rounds 24, 40, 56
-    w8x = add(add(add(w8x, smallSigma0(w9x)), w1x), smallSigma1(w6x)); w8y = add(add(add(w8y, smallSigma0(w9y)), w1y), smallSigma1(w6y))
-    k = v128.load32_splat(constants, 32)
-    tx = add(add(add(add(w8x, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(w8y, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
+    words += 256; constants += 32
+  }
+  words -= 512
+  for (let i = 0; i < 6; ++i) {
+    // rounds 16, 24 … 56
+    wx = v128.load(words, 0); wy = v128.load(words, 16)
+    ux = v128.load(words, 32); uy = v128.load(words, 48)
+    vx = v128.load(words, 288); vy = v128.load(words, 304)
+    tx = v128.load(words, 448); ty = v128.load(words, 464)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 512); v128.store(words, wy, 528)
+    k = v128.load32_splat(constants, 0)
+    tx = add(add(add(add(wx, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(wy, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
     dx = add(dx, tx); dy = add(dy, ty)
     // ab is bc of the next round: a ⊕ b, then b ⊕ c
     abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
     hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
     bcx = abx; bcy = aby
-    // rounds 25, 41, 57
-    w9x = add(add(add(w9x, smallSigma0(w10x)), w2x), smallSigma1(w7x)); w9y = add(add(add(w9y, smallSigma0(w10y)), w2y), smallSigma1(w7y))
-    k = v128.load32_splat(constants, 36)
-    tx = add(add(add(add(w9x, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(w9y, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
+    // rounds 17, 25 … 57
+    wx = v128.load(words, 32); wy = v128.load(words, 48)
+    ux = v128.load(words, 64); uy = v128.load(words, 80)
+    vx = v128.load(words, 320); vy = v128.load(words, 336)
+    tx = v128.load(words, 480); ty = v128.load(words, 496)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 544); v128.store(words, wy, 560)
+    k = v128.load32_splat(constants, 4)
+    tx = add(add(add(add(wx, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(wy, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
     cx = add(cx, tx); cy = add(cy, ty)
     // ab is bc of the next round: h ⊕ a, then a ⊕ b
     abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
     gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
     bcx = abx; bcy = aby
-    // rounds 26, 42, 58
-    w10x = add(add(add(w10x, smallSigma0(w11x)), w3x), smallSigma1(w8x)); w10y = add(add(add(w10y, smallSigma0(w11y)), w3y), smallSigma1(w8y))
-    k = v128.load32_splat(constants, 40)
-    tx = add(add(add(add(w10x, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(w10y, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
+    // rounds 18, 26 … 58
+    wx = v128.load(words, 64); wy = v128.load(words, 80)
+    ux = v128.load(words, 96); uy = v128.load(words, 112)
+    vx = v128.load(words, 352); vy = v128.load(words, 368)
+    tx = v128.load(words, 512); ty = v128.load(words, 528)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 576); v128.store(words, wy, 592)
+    k = v128.load32_splat(constants, 8)
+    tx = add(add(add(add(wx, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(wy, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
     bx = add(bx, tx); by = add(by, ty)
     // ab is bc of the next round: g ⊕ h, then h ⊕ a
     abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
     fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
     bcx = abx; bcy = aby
-    // rounds 27, 43, 59
-    w11x = add(add(add(w11x, smallSigma0(w12x)), w4x), smallSigma1(w9x)); w11y = add(add(add(w11y, smallSigma0(w12y)), w4y), smallSigma1(w9y))
-    k = v128.load32_splat(constants, 44)
-    tx = add(add(add(add(w11x, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(w11y, k), ey), choose(by, cy, dy)), bigSigma1(by))
+    // rounds 19, 27 … 59
+    wx = v128.load(words, 96); wy = v128.load(words, 112)
+    ux = v128.load(words, 128); uy = v128.load(words, 144)
+    vx = v128.load(words, 384); vy = v128.load(words, 400)
+    tx = v128.load(words, 544); ty = v128.load(words, 560)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 608); v128.store(words, wy, 624)
+    k = v128.load32_splat(constants, 12)
+    tx = add(add(add(add(wx, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(wy, k), ey), choose(by, cy, dy)), bigSigma1(by))
     ax = add(ax, tx); ay = add(ay, ty)
     // ab is bc of the next round: f ⊕ g, then g ⊕ h
     abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
     ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
     bcx = abx; bcy = aby
-    // rounds 28, 44, 60
-    w12x = add(add(add(w12x, smallSigma0(w13x)), w5x), smallSigma1(w10x)); w12y = add(add(add(w12y, smallSigma0(w13y)), w5y), smallSigma1(w10y))
-    k = v128.load32_splat(constants, 48)
-    tx = add(add(add(add(w12x, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(w12y, k), dy), choose(ay, by, cy)), bigSigma1(ay))
+    // rounds 20, 28 … 60
+    wx = v128.load(words, 128); wy = v128.load(words, 144)
+    ux = v128.load(words, 160); uy = v128.load(words, 176)
+    vx = v128.load(words, 416); vy = v128.load(words, 432)
+    tx = v128.load(words, 576); ty = v128.load(words, 592)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 640); v128.store(words, wy, 656)
+    k = v128.load32_splat(constants, 16)
+    tx = add(add(add(add(wx, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(wy, k), dy), choose(ay, by, cy)), bigSigma1(ay))
     hx = add(hx, tx); hy = add(hy, ty)
     // ab is bc of the next round: e ⊕ f, then f ⊕ g
     abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
     dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
     bcx = abx; bcy = aby
-    // rounds 29, 45, 61
-    w13x = add(add(add(w13x, smallSigma0(w14x)), w6x), smallSigma1(w11x)); w13y = add(add(add(w13y, smallSigma0(w14y)), w6y), smallSigma1(w11y))
-    k = v128.load32_splat(constants, 52)
-    tx = add(add(add(add(w13x, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(w13y, k), cy), choose(hy, ay, by)), bigSigma1(hy))
+    // rounds 21, 29 … 61
+    wx = v128.load(words, 160); wy = v128.load(words, 176)
+    ux = v128.load(words, 192); uy = v128.load(words, 208)
+    vx = v128.load(words, 448); vy = v128.load(words, 464)
+    tx = v128.load(words, 608); ty = v128.load(words, 624)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 672); v128.store(words, wy, 688)
+    k = v128.load32_splat(constants, 20)
+    tx = add(add(add(add(wx, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(wy, k), cy), choose(hy, ay, by)), bigSigma1(hy))
     gx = add(gx, tx); gy = add(gy, ty)
     // ab is bc of the next round: d ⊕ e, then e ⊕ f
     abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
     cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
     bcx = abx; bcy = aby
-    // rounds 30, 46, 62
-    w14x = add(add(add(w14x, smallSigma0(w15x)), w7x), smallSigma1(w12x)); w14y = add(add(add(w14y, smallSigma0(w15y)), w7y), smallSigma1(w12y))
-    k = v128.load32_splat(constants, 56)
-    tx = add(add(add(add(w14x, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(w14y, k), by), choose(gy, hy, ay)), bigSigma1(gy))
+    // rounds 22, 30 … 62
+    wx = v128.load(words, 192); wy = v128.load(words, 208)
+    ux = v128.load(words, 224); uy = v128.load(words, 240)
+    vx = v128.load(words, 480); vy = v128.load(words, 496)
+    tx = v128.load(words, 640); ty = v128.load(words, 656)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 704); v128.store(words, wy, 720)
+    k = v128.load32_splat(constants, 24)
+    tx = add(add(add(add(wx, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(wy, k), by), choose(gy, hy, ay)), bigSigma1(gy))
     fx = add(fx, tx); fy = add(fy, ty)
     // ab is bc of the next round: c ⊕ d, then d ⊕ e
     abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
     bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
     bcx = abx; bcy = aby
-    // rounds 31, 47, 63
-    w15x = add(add(add(w15x, smallSigma0(w0x)), w8x), smallSigma1(w13x)); w15y = add(add(add(w15y, smallSigma0(w0y)), w8y), smallSigma1(w13y))
-    k = v128.load32_splat(constants, 60)
-    tx = add(add(add(add(w15x, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(w15y, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
+    // rounds 23, 31 … 63
+    wx = v128.load(words, 224); wy = v128.load(words, 240)
+    ux = v128.load(words, 256); uy = v128.load(words, 272)
+    vx = v128.load(words, 512); vy = v128.load(words, 528)
+    tx = v128.load(words, 672); ty = v128.load(words, 688)
+    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
+    v128.store(words, wx, 736); v128.store(words, wy, 752)
+    k = v128.load32_splat(constants, 28)
+    tx = add(add(add(add(wx, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(wy, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
     ex = add(ex, tx); ey = add(ey, ty)
     // ab is bc of the next round: b ⊕ c, then c ⊕ d
     abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
     ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
     bcx = abx; bcy = aby
+    words += 256; constants += 32
   }
   tx = add(ax, v128.load(chains, 0)); ty = add(ay, v128.load(chains, 16))
   v128.store(chains, tx, 0); v128.store(chains, ty, 16)
@@ -328,8 +230,7 @@ export function compressLanes(chains: usize, words: usize, constants: usize): vo
 
 /** The padding block in each of eight lanes; `constants` is the table of W[t] + K[t]. */
 export function compressPadding(chains: usize, constants: usize): void {
-  let ax: v128, ay: v128, bx: v128, by: v128, cx: v128, cy: v128, dx: v128, dy: v128, ex: v128, ey: v128, fx: v128, fy: v128, gx: v128, gy: v128, hx: v128, hy: v128, tx: v128, ty: v128, abx: v128, aby: v128, bcx: v128, bcy: v128
-  let k: v128
+  let ax: v128, ay: v128, bx: v128, by: v128, cx: v128, cy: v128, dx: v128, dy: v128, ex: v128, ey: v128, fx: v128, fy: v128, gx: v128, gy: v128, hx: v128, hy: v128, tx: v128, ty: v128, abx: v128, aby: v128, bcx: v128, bcy: v128, k: v128
   ax = v128.load(chains, 0); ay = v128.load(chains, 16)
   bx = v128.load(chains, 32); by = v128.load(chains, 48)
   cx = v128.load(chains, 64); cy = v128.load(chains, 80)
@@ -339,8 +240,8 @@ export function compressPadding(chains: usize, constants: usize): void {
   gx = v128.load(chains, 192); gy = v128.load(chains, 208)
   hx = v128.load(chains, 224); hy = v128.load(chains, 240)
   bcx = v128.xor(bx, cx); bcy = v128.xor(by, cy)
-  for (let i = 0; i < 4; ++i) {
-    // rounds 0, 16, 32, 48
+  for (let i = 0; i < 8; ++i) {
+    // rounds 0, 8 … 56
     k = v128.load32_splat(constants, 0)
     tx = add(add(add(k, hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(k, hy), choose(ey, fy, gy)), bigSigma1(ey))
     dx = add(dx, tx); dy = add(dy, ty)
@@ -348,7 +249,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
     hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
     bcx = abx; bcy = aby
-    // rounds 1, 17, 33, 49
+    // rounds 1, 9 … 57
     k = v128.load32_splat(constants, 4)
     tx = add(add(add(k, gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(k, gy), choose(dy, ey, fy)), bigSigma1(dy))
     cx = add(cx, tx); cy = add(cy, ty)
@@ -356,7 +257,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
     gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
     bcx = abx; bcy = aby
-    // rounds 2, 18, 34, 50
+    // rounds 2, 10 … 58
     k = v128.load32_splat(constants, 8)
     tx = add(add(add(k, fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(k, fy), choose(cy, dy, ey)), bigSigma1(cy))
     bx = add(bx, tx); by = add(by, ty)
@@ -364,7 +265,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
     fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
     bcx = abx; bcy = aby
-    // rounds 3, 19, 35, 51
+    // rounds 3, 11 … 59
     k = v128.load32_splat(constants, 12)
     tx = add(add(add(k, ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(k, ey), choose(by, cy, dy)), bigSigma1(by))
     ax = add(ax, tx); ay = add(ay, ty)
@@ -372,7 +273,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
     ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
     bcx = abx; bcy = aby
-    // rounds 4, 20, 36, 52
+    // rounds 4, 12 … 60
     k = v128.load32_splat(constants, 16)
     tx = add(add(add(k, dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(k, dy), choose(ay, by, cy)), bigSigma1(ay))
     hx = add(hx, tx); hy = add(hy, ty)
@@ -380,7 +281,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
     dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
     bcx = abx; bcy = aby
-    // rounds 5, 21, 37, 53
+    // rounds 5, 13 … 61
     k = v128.load32_splat(constants, 20)
     tx = add(add(add(k, cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(k, cy), choose(hy, ay, by)), bigSigma1(hy))
     gx = add(gx, tx); gy = add(gy, ty)
@@ -388,7 +289,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
     cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
     bcx = abx; bcy = aby
-    // rounds 6, 22, 38, 54
+    // rounds 6, 14 … 62
     k = v128.load32_splat(constants, 24)
     tx = add(add(add(k, bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(k, by), choose(gy, hy, ay)), bigSigma1(gy))
     fx = add(fx, tx); fy = add(fy, ty)
@@ -396,7 +297,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
     bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
     bcx = abx; bcy = aby
-    // rounds 7, 23, 39, 55
+    // rounds 7, 15 … 63
     k = v128.load32_splat(constants, 28)
     tx = add(add(add(k, ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(k, ay), choose(fy, gy, hy)), bigSigma1(fy))
     ex = add(ex, tx); ey = add(ey, ty)
@@ -404,71 +305,7 @@ export function compressPadding(chains: usize, constants: usize): void {
     abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
     ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
     bcx = abx; bcy = aby
-    // rounds 8, 24, 40, 56
-    k = v128.load32_splat(constants, 32)
-    tx = add(add(add(k, hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(k, hy), choose(ey, fy, gy)), bigSigma1(ey))
-    dx = add(dx, tx); dy = add(dy, ty)
-    // ab is bc of the next round: a ⊕ b, then b ⊕ c
-    abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
-    hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
-    bcx = abx; bcy = aby
-    // rounds 9, 25, 41, 57
-    k = v128.load32_splat(constants, 36)
-    tx = add(add(add(k, gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(k, gy), choose(dy, ey, fy)), bigSigma1(dy))
-    cx = add(cx, tx); cy = add(cy, ty)
-    // ab is bc of the next round: h ⊕ a, then a ⊕ b
-    abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
-    gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
-    bcx = abx; bcy = aby
-    // rounds 10, 26, 42, 58
-    k = v128.load32_splat(constants, 40)
-    tx = add(add(add(k, fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(k, fy), choose(cy, dy, ey)), bigSigma1(cy))
-    bx = add(bx, tx); by = add(by, ty)
-    // ab is bc of the next round: g ⊕ h, then h ⊕ a
-    abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
-    fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
-    bcx = abx; bcy = aby
-    // rounds 11, 27, 43, 59
-    k = v128.load32_splat(constants, 44)
-    tx = add(add(add(k, ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(k, ey), choose(by, cy, dy)), bigSigma1(by))
-    ax = add(ax, tx); ay = add(ay, ty)
-    // ab is bc of the next round: f ⊕ g, then g ⊕ h
-    abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
-    ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
-    bcx = abx; bcy = aby
-    // rounds 12, 28, 44, 60
-    k = v128.load32_splat(constants, 48)
-    tx = add(add(add(k, dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(k, dy), choose(ay, by, cy)), bigSigma1(ay))
-    hx = add(hx, tx); hy = add(hy, ty)
-    // ab is bc of the next round: e ⊕ f, then f ⊕ g
-    abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
-    dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
-    bcx = abx; bcy = aby
-    // rounds 13, 29, 45, 61
-    k = v128.load32_splat(constants, 52)
-    tx = add(add(add(k, cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(k, cy), choose(hy, ay, by)), bigSigma1(hy))
-    gx = add(gx, tx); gy = add(gy, ty)
-    // ab is bc of the next round: d ⊕ e, then e ⊕ f
-    abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
-    cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
-    bcx = abx; bcy = aby
-    // rounds 14, 30, 46, 62
-    k = v128.load32_splat(constants, 56)
-    tx = add(add(add(k, bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(k, by), choose(gy, hy, ay)), bigSigma1(gy))
-    fx = add(fx, tx); fy = add(fy, ty)
-    // ab is bc of the next round: c ⊕ d, then d ⊕ e
-    abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
-    bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
-    bcx = abx; bcy = aby
-    // rounds 15, 31, 47, 63
-    k = v128.load32_splat(constants, 60)
-    tx = add(add(add(k, ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(k, ay), choose(fy, gy, hy)), bigSigma1(fy))
-    ex = add(ex, tx); ey = add(ey, ty)
-    // ab is bc of the next round: b ⊕ c, then c ⊕ d
-    abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
-    ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
-    bcx = abx; bcy = aby
-    constants += 64
+    constants += 32
   }
   tx = add(ax, v128.load(chains, 0)); ty = add(ay, v128.load(chains, 16))
   v128.store(chains, tx, 0); v128.store(chains, ty, 16)

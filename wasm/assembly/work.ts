@@ -18,6 +18,6 @@ export const LANE_CHAINS = 640
 export const CHAINS = 896
 /** W[t] + K[t] of the single stream, 64 × 4 bytes. */
 export const STREAM_SUMS = 1152
-/** Two message blocks across the lanes, 16 rows of 32 bytes each: one in use while the next is transposed. */
+/** Two message schedules across the lanes, 64 rows of 32 bytes each: one in use while the next block is transposed. */
 export const LANE_WORDS = 1408
-export const NEXT_LANE_WORDS = 1920
+export const NEXT_LANE_WORDS = 3456
