@@ -2,7 +2,7 @@
 import { execFile, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
@@ -329,6 +329,19 @@ describe("nonsense", () => {
   })
 })
 
+/** A copy of the libraries that this process has loaded, wherever they came from. */
+function privateCopy(): string {
+  const loadedFrom = /\/\S+(?=\/libtss2-esys)/.exec(readFileSync("/proc/self/maps", "utf8"))?.[0] ?? ""
+  const folder = mkdtempSync(join(tmpdir(), "tss2-"))
+  for (const name of readdirSync(loadedFrom)) {
+    if (/^libtss2-(esys|mu|sys|tctildr|tcti-swtpm)\.so\.\d$/.test(name)) {
+      copyFileSync(join(loadedFrom, name), join(folder, name))
+    }
+  }
+  opened.push({ close: async () => rmSync(folder, { recursive: true }) })
+  return folder
+}
+
 describe("the C libraries", () => {
   test("write nothing to stderr, however much fails", async () => {
     const text = `const options = { deadline: 5000, allowSoftware: true }
@@ -344,21 +357,10 @@ describe("the C libraries", () => {
     expect(output).toEqual({ stdout: "done", stderr: "" })
   })
 
-  const SYSTEM = readdirSync("/usr/lib").includes("x86_64-linux-gnu") ? "/usr/lib/x86_64-linux-gnu" : "/usr/lib"
   const MAPPED = `const tpm = await openTpm(tcti, { deadline: 5000, allowSoftware: true, ...more })
     const maps = (await import("node:fs")).readFileSync("/proc/self/maps", "utf8")
     process.stdout.write([...new Set(maps.match(/\\/\\S*libtss2-[^/\\s]+/g))].join("\\n"))
     await tpm.close()`
-
-  function privateCopy(): string {
-    const folder = mkdtempSync(join(tmpdir(), "tss2-"))
-    for (const name of readdirSync(SYSTEM)) {
-      if (/^libtss2-(esys|mu|sys|tctildr|tcti-swtpm)\.so\.\d$/.test(name))
-        copyFileSync(join(SYSTEM, name), join(folder, name))
-    }
-    opened.push({ close: async () => rmSync(folder, { recursive: true }) })
-    return folder
-  }
 
   test.each(["libraryPath", "LD_LIBRARY_PATH"])(
     "are taken from a private folder, TCTI included, through %s",

@@ -185,13 +185,18 @@ function writeConfiguration(folder: string): string {
     options,
     lines(platform, (key, value) => `--platform-${key} ${value}`),
   )
-  const program = existsSync("/usr/bin/swtpm_localca") ? "/usr/bin/swtpm_localca" : "swtpm_localca"
-  const tools = { tool: program, tool_config: authority, tool_options: options }
+  const tools = { tool: inPath("swtpm_localca"), tool_config: authority, tool_options: options }
   writeFileSync(
     setup,
     lines(tools, (key, value) => `create_certs_${key}= ${value}`),
   )
   return setup
+}
+
+/** swtpm_setup wants the whole path of the program that signs. */
+function inPath(program: string): string {
+  const folders = (process.env["PATH"] ?? "").split(":")
+  return folders.map(folder => join(folder, program)).find(existsSync) ?? program
 }
 
 const lines = (values: Record<string, string>, line: (key: string, value: string) => string): string =>
