@@ -96,6 +96,8 @@ private_apt() {
 }
 
 install_in_private() {
+  case $here in *[[:space:]]*) fail 69 "swtpm_setup cannot start swtpm from a path with a space in it: $here" \
+    "move the checkout, or $by_hand" ;; esac
   say "unpacking into .cache/deb, without root: $wanted"
   apt=$here/.cache/apt
   rm -rf "$deb" "$apt"

@@ -11,17 +11,22 @@ const script = join(root, "scripts/setup.sh")
 const directory = mkdtempSync(join(tmpdir(), "assay-setup-"))
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-/** A folder that looks to the script like a checkout in which npm has done its part. */
+/** A folder that looks to the script like a checkout in which npm has done its part, and apt, where it had to. */
 function checkout(name: string): string {
+  const folder = bareCheckout(name)
+  const unpacked = join(root, ".cache/deb")
+  mkdirSync(join(folder, ".cache"))
+  if (existsSync(unpacked)) symlinkSync(unpacked, join(folder, ".cache/deb"))
+  return folder
+}
+
+function bareCheckout(name: string): string {
   const folder = join(directory, name)
   mkdirSync(join(folder, "scripts"), { recursive: true })
   mkdirSync(join(folder, "node_modules/.bin"), { recursive: true })
   cpSync(script, join(folder, "scripts/setup.sh"))
   cpSync(join(root, "package-lock.json"), join(folder, "package-lock.json"))
   symlinkSync(join(root, "node_modules/.bin/node"), join(folder, "node_modules/.bin/node"))
-  const unpacked = join(root, ".cache/deb") // where the packages are not the system's
-  mkdirSync(join(folder, ".cache"))
-  if (existsSync(unpacked)) symlinkSync(unpacked, join(folder, ".cache/deb"))
   const lock = readFileSync(join(folder, "package-lock.json"))
   const machine = execFileSync("uname", ["-m"])
   const stamp = createHash("sha256").update(lock).update(machine).digest("hex")
@@ -53,7 +58,7 @@ describe("setup", () => {
   })
 
   it("puts the pinned Node and a working swtpm_setup before all else, in a folder of any name", () => {
-    const folder = checkout('it\'s a "folder" of $HOME')
+    const folder = checkout('it\'s-a-"folder"-of-$HOME')
     mkdirSync(join(folder, "tpm"))
     const { stdout, stderr, status } = shell(
       folder,
@@ -72,7 +77,7 @@ describe("setup", () => {
   })
 
   it("names what is missing and the line that installs it, and exits 69, where it cannot install", () => {
-    const folder = checkout("poor")
+    const folder = bareCheckout("poor")
     const poor = join(directory, "bin")
     mkdirSync(poor)
     for (const program of ["sh", "dirname", "mkdir", "flock", "id", "tr", "cat"])
