@@ -19,23 +19,25 @@ const nonceRow = z.strictObject({
   expires: z.int(),
 })
 
-const seenRow = z
-  .strictObject({
-    digest: z.string(),
-    chain: z.string(),
-    sequence: unpadded,
-    reset: z.int(),
-    restart: z.int(),
-    clock: unpadded,
-  })
-  .transform(
-    (row): Seen => ({
-      digest: row.digest,
-      chain: { id: row.chain, sequence: row.sequence },
-      clock: { milliseconds: BigInt(row.clock), resetCount: row.reset, restartCount: row.restart },
-    }),
-  )
+const seenColumns = z.strictObject({
+  digest: z.string(),
+  chain: z.string(),
+  sequence: unpadded,
+  reset: z.int(),
+  restart: z.int(),
+  clock: unpadded,
+})
+const toSeen = (row: z.infer<typeof seenColumns>): Seen => ({
+  digest: row.digest,
+  chain: { id: row.chain, sequence: row.sequence },
+  clock: { milliseconds: BigInt(row.clock), resetCount: row.reset, restartCount: row.restart },
+})
+const seenRow = seenColumns.transform(toSeen)
+const seenWithLog = seenColumns.extend({ log: z.int() }).transform(row => ({ ...toSeen(row), log: row.log }))
 const seen = "SELECT digest, chain, sequence, reset, restart, clock FROM evidence WHERE attester = ?"
+/** The same with the length of its log, if that is of the epoch asked for. */
+const withLog = `SELECT digest, chain, sequence, reset, restart, clock,
+  CASE WHEN reset = ? AND restart = ? THEN log_length ELSE 0 END AS log FROM evidence WHERE attester = ?`
 const byQuote = "ORDER BY reset DESC, restart DESC, clock DESC LIMIT 1"
 
 const archivedRow = z
@@ -119,9 +121,14 @@ function neighbours(db: Database, { attester, chain, predecessor, clock }: Place
     same: db.one(seenRow, `${seen} AND chain = ? AND sequence = ?`, attester, chain.id, sequence),
     newest: db.one(seenRow, `${seen} ${byQuote}`, attester),
     older: db.one(
-      seenRow,
-      `${seen} AND (reset, restart, clock) < (?, ?, ?) ${byQuote}`,
-      ...[attester, resetCount, restartCount, padded(milliseconds)],
+      seenWithLog,
+      `${withLog} AND (reset, restart, clock) < (?, ?, ?) ${byQuote}`,
+      ...[resetCount, restartCount, attester, resetCount, restartCount, padded(milliseconds)],
+    ),
+    newer: db.one(
+      seenWithLog,
+      `${withLog} AND reset = ? AND restart = ? AND clock > ? ORDER BY clock LIMIT 1`,
+      ...[resetCount, restartCount, attester, resetCount, restartCount, padded(milliseconds)],
     ),
     knowsPredecessor: predecessor !== null && has(db, attester, predecessor),
     log: first === undefined ? new Uint8Array(0) : readLog(db, first),

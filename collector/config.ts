@@ -24,7 +24,7 @@ export const defaults = Object.freeze({
   challenge: Object.freeze({ every: 300, deadline: 120, stale: 900 }),
   invitation: Object.freeze({ lifetime: 86_400 }),
   /** PCRs that every quote must cover besides the log's own */
-  evidence: Object.freeze({ pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) as readonly number[] }),
+  evidence: Object.freeze({ pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) }),
   limits: Object.freeze({
     /** connections at once */
     connections: 5000,

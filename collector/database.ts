@@ -112,7 +112,10 @@ export function lockFolder(path: string): { release(): void } {
     connection.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")
   } catch {
     connection.close()
-    throw new StoreUnusable(`another collector runs on ${path}`, "stop it, or name another state folder in collector.toml")
+    throw new StoreUnusable(
+      `another collector runs on ${path}`,
+      "stop it, or name another state folder in collector.toml",
+    )
   }
   return { release: () => connection.close() }
 }

@@ -1,8 +1,8 @@
 /** How attesters stand and what they are compared with, in SQLite. What must hold of it: `store.ts`. */
 import { z } from "zod"
 import { unknown } from "../attestation/appraise/state.ts"
-import { type FindingId, findings } from "../attestation/verify/finding.ts"
 import type { Database } from "./database.ts"
+import { found } from "./found.ts"
 import type { Incident, Register, VersionedStanding } from "./store.ts"
 
 const standingRow = z
@@ -15,20 +15,15 @@ const standingRow = z
   .transform(({ reset, ...same }): VersionedStanding => ({ ...same, resetCount: reset }))
 
 const gapRow = z.strictObject({ evidence: z.string(), missing: z.string().nullable(), opened: z.int() })
-const open = "SELECT evidence, missing, opened FROM gap WHERE attester = ? AND evidence NOT IN (SELECT gap FROM closing)"
+const open =
+  "SELECT evidence, missing, opened FROM gap WHERE attester = ? AND evidence NOT IN (SELECT gap FROM closing)"
 
-const finding = z.strictObject({
-  id: z.enum(Object.keys(findings) as FindingId[]),
-  component: z.string(),
-  seen: z.string(),
-  wanted: z.string(),
-})
 const incidentRow = z.strictObject({
   attester: z.string(),
   at: z.int(),
   kind: z.enum(["refused", "missed", "declined"]),
   evidence: z.string().nullable(),
-  findings: z.string().transform(text => z.array(finding).parse(JSON.parse(text))),
+  findings: z.string().transform(text => z.array(found).parse(JSON.parse(text))),
   says: z.string(),
 })
 

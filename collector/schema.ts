@@ -4,7 +4,18 @@
  * no proof against whoever owns the file.
  */
 
-const appendOnly = ["invitation", "revocation", "enrolment", "log", "piece", "evidence", "gap", "closing", "clearing", "reference"]
+const appendOnly = [
+  "invitation",
+  "revocation",
+  "enrolment",
+  "log",
+  "piece",
+  "evidence",
+  "gap",
+  "closing",
+  "clearing",
+  "reference",
+]
 
 const guards = appendOnly
   .flatMap(table =>

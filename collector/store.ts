@@ -61,9 +61,11 @@ export type Place = {
 export type Neighbours = {
   readonly before: Seen | undefined
   readonly same: Seen | undefined
-  /** the newest by quote, and the newest whose quote is older than this one */
+  /** the newest by quote */
   readonly newest: Seen | undefined
-  readonly older: Seen | undefined
+  /** the nearest by quote before this one, and after it in the same epoch; `log` is the length of its log in this epoch */
+  readonly older: (Seen & { readonly log: number }) | undefined
+  readonly newer: (Seen & { readonly log: number }) | undefined
   /** whether the predecessor that it names was verified */
   readonly knowsPredecessor: boolean
   /** the longest state of the first log of this epoch, or empty */
@@ -140,6 +142,8 @@ export interface Admission {
   enrolmentNumber(attester: string, number: number): Promise<Enrolment | undefined>
   /** at most `limit` attesters after `after` ("" for the first), by name */
   attesters(after: string, limit: number): Promise<readonly Row[]>
+  /** how many attesters there are */
+  count(): Promise<number>
   /** the attesters whose name begins with, or whose label is, `text`; at most two */
   find(text: string): Promise<readonly Row[]>
 }

@@ -81,10 +81,10 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 /** Levenshtein's distance, one row at a time. */
 function edits(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1]
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
     for (let j = 1; j <= b.length; j++)
-      next.push(Math.min((row[j - 1] ?? 0) + Number(letter !== b[j - 1]), (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      next.push(Math.min((row[j - 1] ?? 0) + Number(a[i - 1] !== b[j - 1]), (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
     row = next
   }
   return row[b.length] ?? 0

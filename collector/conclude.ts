@@ -1,0 +1,172 @@
+/**
+ * What follows from evidence that is authentic? Whether it continues what was seen, whether it is acceptable, what result is
+ * signed, and how the attester stands after it: decided from one state of the store, and written only if that still holds.
+ */
+import { type Appraisal, appraise, type Tier } from "../attestation/appraise/appraise.ts"
+import { authorityOf, verdictOf, writeResult } from "../attestation/appraise/result.ts"
+import { after } from "../attestation/appraise/state.ts"
+import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
+import { payloadTypes, seal } from "../attestation/protocol/dsse.ts"
+import { continuity, type History, type Seen } from "../attestation/verify/continuity.ts"
+import { type Finding, finding, refused } from "../attestation/verify/finding.ts"
+import type { VerifiedEvidence } from "../attestation/verify/verify.ts"
+import type { ResultKey } from "./keys.ts"
+import type { Question } from "./question.ts"
+import type { Enrolment, Entry, Gap, Neighbours, Store, VersionedStanding } from "./store.ts"
+
+/** Who concludes: named in every result. `build` is the SHA-256 of its own code. */
+export type Verifier = { readonly version: string; readonly build: string; readonly key: ResultKey }
+
+/** Authentic evidence with what belongs to it. */
+export type Case = {
+  readonly evidence: VerifiedEvidence
+  readonly enrolment: Enrolment
+  readonly envelope: Uint8Array
+  readonly question: Question
+  readonly received: number
+}
+
+export type Concluded =
+  | {
+      readonly kind: "concluded"
+      readonly tier: Tier
+      readonly result: Uint8Array
+      readonly findings: readonly Finding[]
+    }
+  | { readonly kind: "refused"; readonly findings: readonly Finding[] }
+
+/** How often the ground may move under one conclusion: a person who clears, another connection. */
+const attempts = 5
+/** The most open gaps that a result names. */
+const gapsNamed = 8
+
+/** Concludes from `given`, and keeps the conclusion. */
+export async function conclude(store: Store, verifier: Verifier, given: Case): Promise<Concluded> {
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const ground = await groundOf(store, given)
+    const { evidence } = given
+    const breaks = [...continuity(historyFrom(ground.near, given), evidence), ...shrunk(ground.near, evidence)]
+    if (refused(breaks)) return { kind: "refused", findings: breaks }
+    const { entry, findings } = entryFrom(verifier, given, ground, breaks)
+    const recorded = await store.record(entry)
+    if (recorded === "moved") continue
+    if (recorded === "spent") return { kind: "refused", findings: [spent] }
+    return { kind: "concluded", tier: entry.tier, result: entry.result, findings }
+  }
+  throw new Error(`the standing of ${given.evidence.body.attester} changed ${attempts} times while it was judged`)
+}
+
+const spent = finding("nonce.unknown", "nonce", "a nonce that was redeemed", "one that is open")
+
+type Ground = {
+  readonly near: Neighbours
+  readonly gaps: readonly Gap[]
+  readonly reference: Reference | "none recorded"
+  readonly standing: VersionedStanding
+}
+
+async function groundOf(store: Store, { evidence: { body, quote } }: Case): Promise<Ground> {
+  const { attester, chain } = body
+  const reference = await store.reference(attester)
+  return {
+    standing: await store.standing(attester),
+    near: await store.neighbours({
+      attester,
+      chain,
+      predecessor: chain.predecessor?.digest ?? null,
+      clock: quote.clock,
+    }),
+    gaps: await store.gaps(attester, gapsNamed),
+    reference: reference ? readReference(reference) : "none recorded",
+  }
+}
+
+/**
+ * What this evidence must continue. An answer in time is the newest there is. Late evidence is compared with its neighbours by
+ * quote (M7): that newer evidence came before it is no break, and what the log holds since then is not its to show.
+ */
+function historyFrom(near: Neighbours, { evidence, question }: Case): History | "nothing seen" {
+  if (!near.newest) return "nothing seen"
+  const { before, same, older, log } = near
+  const predecessor = evidence.body.chain.predecessor?.digest
+  const knows = (digest: string): boolean => near.knowsPredecessor && digest === predecessor
+  if (question.timely) return { before, same, newest: near.newest, log, knows }
+  const newest = before && !isBefore(before.clock, evidence.quote.clock) ? before : older
+  const due = Math.max(older?.log ?? 0, evidence.log.length)
+  return { before, same, newest, log: log.subarray(0, due), knows }
+}
+
+const isBefore = (a: Seen["clock"], b: Seen["clock"]): boolean =>
+  (a.resetCount - b.resetCount || a.restartCount - b.restartCount || Number(a.milliseconds - b.milliseconds)) < 0
+
+/** Late evidence may show that a log shrank: evidence quoted after it in the same epoch holds less. */
+function shrunk({ newer }: Neighbours, { log }: VerifiedEvidence): Finding[] {
+  if (!newer || newer.log >= log.length) return []
+  const wanted = `at least the ${log.length} bytes quoted before it`
+  return [finding("log.rewritten", "log", `${newer.log} bytes in evidence ${newer.digest}`, wanted)]
+}
+
+function entryFrom(
+  verifier: Verifier,
+  given: Case,
+  { gaps, reference, standing }: Ground,
+  breaks: readonly Finding[],
+): { entry: Entry; findings: readonly Finding[] } {
+  const { evidence, enrolment, question, received } = given
+  const { body, quote, digest } = evidence
+  const { endorsement } = enrolment
+  const appraisal = appraise(evidence, { reference, endorsement, findings: [...breaks, ...gaps.map(openGap)] })
+  const asked = question.timely ? (question.nonce?.issued ?? null) : null
+  const entry: Entry = {
+    digest,
+    attester: body.attester,
+    enrolment: enrolment.number,
+    kind: body.kind,
+    timely: question.timely,
+    chain: body.chain,
+    clock: quote.clock,
+    nonce: question.nonce?.nonce ?? null,
+    asked: question.nonce?.issued ?? null,
+    received,
+    envelope: given.envelope,
+    log: evidence.log,
+    tier: appraisal.tier,
+    result: resultOf(verifier, given, appraisal, reference),
+    gap: gapBefore(breaks, evidence),
+    standing: {
+      version: standing.version,
+      after: after(standing, { tier: appraisal.tier, resetCount: quote.clock.resetCount, asked }),
+    },
+  }
+  return { entry, findings: appraisal.findings }
+}
+
+const openGap = ({ evidence, missing }: Gap): Finding =>
+  finding("chain.gap", `evidence ${evidence}`, `after ${missing ?? "nothing"}`, "after evidence that was seen")
+
+function gapBefore(breaks: readonly Finding[], { body: { chain } }: VerifiedEvidence): Entry["gap"] {
+  if (!breaks.some(each => each.id === "chain.gap")) return null
+  return { missing: chain.previous ?? chain.predecessor?.digest ?? null }
+}
+
+function resultOf(
+  verifier: Verifier,
+  { evidence: { body, digest }, question, received }: Case,
+  appraisal: Appraisal,
+  reference: Reference | "none recorded",
+): Uint8Array {
+  const payload = writeResult({
+    attester: body.attester,
+    evidence: digest,
+    kind: body.kind,
+    asked: question.nonce ? instantOf(question.nonce.issued) : null,
+    received: instantOf(received),
+    ...verdictOf(appraisal),
+    authority: authorityOf(body.attester),
+    reference: reference === "none recorded" ? null : referenceDigest(reference),
+    verifier: { version: verifier.version, build: verifier.build },
+  })
+  return seal(payloadTypes.result, payload, verifier.key.publicKey, verifier.key.sign)
+}
+
+const instantOf = (time: number): string => new Date(time).toISOString()

@@ -1,0 +1,166 @@
+/**
+ * May this attester be let in? An operator's invitation, a machine whose TPM proves that EK and AK live in it, and keys that are
+ * worth something. What is kept of it: `store.ts`. Who says that the TPM is a real one: the endorsement, which stays open
+ * unless a named person vouched for this very EK in the invitation.
+ */
+import { createHash, generateKeyPairSync, randomBytes, timingSafeEqual } from "node:crypto"
+import { Malformed } from "../attestation/wire/codec.ts"
+import { fromBase64, toHex } from "../attestation/wire/text.ts"
+import type { Endorsement } from "../attestation/appraise/appraise.ts"
+import type { Identity } from "../attestation/protocol/message.ts"
+import { whyNotEndorsement } from "../attestation/tcg/creation.ts"
+import { type Chance, type Credential, makeCredential } from "../attestation/tcg/credential.ts"
+import {
+  keyOf,
+  nameOf,
+  objectAttributes,
+  type PublicArea,
+  readPublic,
+  whyNoAttestationKey,
+} from "../attestation/tcg/public.ts"
+import type { Enrolment, Invitation, InvitationState, Store } from "./store.ts"
+import { looksLikeRoca, whyWeakEd25519 } from "./weak-key.ts"
+
+/** What an invitation is called: the token itself is never kept. */
+export const invitationId = (token: Uint8Array): string => createHash("sha256").update(token).digest("hex")
+
+/** A fresh invitation with its token, which leaves this process once and is not kept. */
+export function newInvitation(what: Omit<Invitation, "id">): { invitation: Invitation; token: Uint8Array } {
+  const token = new Uint8Array(randomBytes(32))
+  return { invitation: { ...what, id: invitationId(token) }, token }
+}
+
+/** Whether `invitation` admits for `purpose` at `now`. */
+export const admits = (invitation: InvitationState | undefined, purpose: Invitation["purpose"], now: number): boolean =>
+  invitation !== undefined &&
+  invitation.purpose === purpose &&
+  !invitation.revoked &&
+  !(purpose === "attester" && invitation.used) &&
+  invitation.expires > now
+
+/** The invitation whose token this is, found by its hash; hashes are compared in constant time. */
+export async function invitationOf(store: Store, token: Uint8Array): Promise<InvitationState | undefined> {
+  const id = invitationId(token)
+  const found = await store.invitation(id)
+  return found && timingSafeEqual(Buffer.from(found.id, "hex"), Buffer.from(id, "hex")) ? found : undefined
+}
+
+/** What an attester asks for: to be let in under these keys. */
+export type Application = { readonly token: Uint8Array; readonly identity: Identity; readonly label: string }
+
+/** Someone who must still show that the TPM opens `credential`; `secret` is what is in it. One attempt. */
+export type Candidate = {
+  readonly enrolment: Omit<Enrolment, "number" | "at">
+  readonly credential: Credential
+  readonly secret: Uint8Array
+}
+export type Refused = { readonly refused: string }
+
+/** Examines an application at `now`. The invitation is looked at first, and not redeemed yet. */
+export async function consider(
+  store: Store,
+  { token, identity, label }: Application,
+  now: number,
+): Promise<Candidate | Refused> {
+  const invitation = await invitationOf(store, token)
+  if (!invitation || !admits(invitation, "attester", now))
+    return { refused: "the invitation is unknown, used, revoked or expired: ask for a new one" }
+  const faults = whyUnfit(identity)
+  if (faults.length > 0) return { refused: `these keys cannot be enrolled: ${faults.join("; ")}` }
+  if (invitation.accept !== null && invitation.accept.ek !== identity.attester)
+    return { refused: "the invitation is for another TPM" }
+  const ak = nameOf(readPublic(fromBase64(identity.akPublic)))
+  const secret = new Uint8Array(randomBytes(32))
+  const ek = readPublic(fromBase64(identity.ekPublic))
+  return {
+    enrolment: {
+      attester: identity.attester,
+      ak: toHex(ak),
+      label,
+      invitation: invitation.id,
+      identity,
+      endorsement: endorsementBy(invitation),
+    },
+    credential: makeCredential(ek, ak, secret, chanceFor(ek)),
+    secret,
+  }
+}
+
+/** Enrols `candidate` if `secret` is what only its TPM could open. */
+export async function admit(
+  store: Store,
+  candidate: Candidate,
+  secret: Uint8Array,
+  now: number,
+): Promise<Enrolment | Refused> {
+  if (secret.length !== candidate.secret.length || !timingSafeEqual(secret, candidate.secret))
+    return { refused: "the TPM did not open the credential: EK and AK are not in one TPM" }
+  const enrolled = await store.enrol({ ...candidate.enrolment, at: now })
+  if (enrolled === "refused") return { refused: "the invitation was used meanwhile: ask for a new one" }
+  if (enrolled === "taken") return { refused: "another attester has this AK or this evidence key" }
+  return enrolled
+}
+
+const endorsementBy = ({ accept }: Invitation): Endorsement =>
+  accept === null ? { kind: "unendorsed" } : { kind: "accepted", by: accept.by, reason: accept.reason }
+
+/** Everything that speaks against an identity; empty when it may be enrolled. */
+export function whyUnfit(identity: Identity): string[] {
+  try {
+    return [...whyUnfitEk(identity), ...whyUnfitAk(identity), ...whyUnfitEvidenceKey(identity)]
+  } catch (error) {
+    if (error instanceof Malformed) return [error.message]
+    throw error
+  }
+}
+
+function whyUnfitEk({ attester, ekPublic }: Identity): string[] {
+  const ek = readPublic(fromBase64(ekPublic))
+  const faults = whyNoEndorsementKey(ek).map(fault => `the EK ${fault}`)
+  if (toHex(nameOf(ek)) !== attester) faults.push("the attester's name is not its EK's")
+  keyOf(ek)
+  return faults
+}
+
+/** TCG EK Credential Profile 2.5, annex B: a storage key made and held by one TPM. */
+export function whyNoEndorsementKey(area: PublicArea): string[] {
+  const { restricted, decrypt, sign, fixedTPM, fixedParent, sensitiveDataOrigin } = objectAttributes
+  const required = Object.entries({ restricted, decrypt, fixedTPM, fixedParent, sensitiveDataOrigin })
+  const faults = required.filter(([, bit]) => !(area.attributes & bit)).map(([name]) => `lacks ${name}`)
+  if (area.attributes & sign) faults.push("may sign")
+  if (area.nameAlg === "sha1") faults.push("uses SHA-1")
+  if (!area.symmetric || area.symmetric.bits < 128) faults.push("has no symmetric algorithm")
+  return area.kind === "rsa" ? [...faults, ...whyWeakRsa(area)] : faults
+}
+
+function whyWeakRsa({ bits, modulus, exponent }: PublicArea & { kind: "rsa" }): string[] {
+  const faults: string[] = []
+  if (bits < 2048 || modulus.length * 8 !== bits) faults.push(`has only ${Math.min(bits, modulus.length * 8)} bits`)
+  if (exponent !== 0 && exponent < 65_537) faults.push(`has the exponent ${exponent}`)
+  if (looksLikeRoca(modulus)) faults.push("comes from a broken generator (CVE-2017-15361)")
+  return faults
+}
+
+function whyUnfitAk({ akPublic, creation }: Identity): string[] {
+  const ak = readPublic(fromBase64(akPublic))
+  const proof = {
+    data: fromBase64(creation.data),
+    attest: fromBase64(creation.attest),
+    signature: fromBase64(creation.signature),
+  }
+  const weak = ak.kind === "rsa" ? whyWeakRsa(ak) : []
+  return [...whyNoAttestationKey(ak), ...weak, ...whyNotEndorsement(ak, proof)].map(fault => `AK: ${fault}`)
+}
+
+function whyUnfitEvidenceKey({ evidenceKey }: Identity): string[] {
+  const why = whyWeakEd25519(fromBase64(evidenceKey))
+  return why === undefined ? [] : [`the evidence key is weak: ${why}`]
+}
+
+function chanceFor(ek: PublicArea): Chance {
+  if (ek.kind === "rsa") return { kind: "rsa", seed: randomBytes(64), mask: randomBytes(64) }
+  const { privateKey } = generateKeyPairSync("ec", {
+    namedCurve: { p256: "P-256", p384: "P-384", p521: "P-521" }[ek.curve],
+  })
+  return { kind: "ecc", ephemeral: new Uint8Array(privateKey.export({ format: "der", type: "pkcs8" })) }
+}

@@ -1,0 +1,61 @@
+/**
+ * Which keys are the collector's own? Two, and neither is used for the other's work: the TLS key, which agents pin, and the
+ * result key, which signs what it concludes. Each is made once, in a file that only this user reads.
+ */
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+} from "node:crypto"
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs"
+import { join } from "node:path"
+
+/** What the collector signs results with. `publicKey` is 32 bytes; the file is PKCS#8 in PEM. */
+export type ResultKey = {
+  readonly publicKey: Uint8Array
+  readonly sign: (message: Uint8Array) => Uint8Array
+}
+
+/** The result key in `folder`, made at the first start. */
+export function resultKey(folder: string): ResultKey {
+  const key = keyIn(join(folder, "result-key.pem"), () => generateKeyPairSync("ed25519").privateKey)
+  const jwk = createPublicKey(key).export({ format: "jwk" })
+  return {
+    publicKey: new Uint8Array(Buffer.from(jwk.x ?? "", "base64url")),
+    sign: message => new Uint8Array(sign(null, message, key)),
+  }
+}
+
+/** The TLS key in `folder`, ECDSA P-256, made at the first start. */
+export const tlsKey = (folder: string): KeyObject =>
+  keyIn(join(folder, "tls-key.pem"), () => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey)
+
+/** What agents compare before they send a byte: SHA-256 of the SubjectPublicKeyInfo in DER. */
+export const pinOf = (key: KeyObject): Uint8Array =>
+  new Uint8Array(
+    createHash("sha256")
+      .update(createPublicKey(key).export({ format: "der", type: "spki" }))
+      .digest(),
+  )
+
+function keyIn(path: string, make: () => KeyObject): KeyObject {
+  if (!existsSync(path)) writeWhole(path, make().export({ format: "pem", type: "pkcs8" }).toString())
+  return createPrivateKey(readFileSync(path))
+}
+
+/** Writes a file of mode 0600 so that it is there whole, on disk, or not at all. */
+export function writeWhole(path: string, text: string): void {
+  const beside = `${path}.${randomBytes(4).toString("hex")}`
+  const file = openSync(beside, "wx", 0o600)
+  try {
+    writeSync(file, text)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(beside, path)
+}

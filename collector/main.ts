@@ -1,0 +1,115 @@
+/**
+ * How is a collector put together, and how does it end? Its parts are made here, in order, and handed to each other; clock and
+ * stderr enter here and nowhere else. What it does is in the files that it names.
+ */
+import { mkdir } from "node:fs/promises"
+import type { Server, Socket } from "node:net"
+import { join } from "node:path"
+import { listenLocal, serveVerbs } from "../local/call.ts"
+import { administer } from "./administer.ts"
+import { Allowance } from "./allowance.ts"
+import { ownBuild, version } from "./build.ts"
+import type { Verifier } from "./conclude.ts"
+import type { Configuration } from "./config.ts"
+import { lockFolder } from "./database.ts"
+import { Buffered } from "./delivery.ts"
+import { Fleet } from "./fleet.ts"
+import { judgeOver } from "./judge.ts"
+import { resultKey } from "./keys.ts"
+import type { Parts } from "./parts.ts"
+import { serve } from "./serve.ts"
+import { openSqlite } from "./sqlite.ts"
+import { tlsIdentity } from "./tls.ts"
+import { socketName, verbs } from "./verbs.ts"
+
+/** A collector that runs. */
+export type Collector = {
+  readonly port: number
+  /** SHA-256 of the TLS key's SubjectPublicKeyInfo */
+  readonly pin: Uint8Array
+  /** 32 bytes of Ed25519 */
+  readonly resultKey: Uint8Array
+  /** the administration socket; its verbs are in `verbs.ts` */
+  readonly socket: string
+  /** Says goodbye to everybody, removes the socket and closes the store. */
+  stop(): Promise<void>
+}
+
+/** How often nonces that nobody will answer any more are forgotten. */
+const sweepSeconds = 3600
+
+/** Runs a collector until `signal` is aborted. Throws StoreUnusable, ProgramMissing, and what the system refuses. */
+export async function runCollector(config: Configuration, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+  const collector = await startCollector(config, line => process.stderr.write(`assay: collector: ${line}\n`))
+  if (!signal.aborted) await new Promise(resolve => signal.addEventListener("abort", resolve, { once: true }))
+  await collector.stop()
+}
+
+/** Starts a collector that tells people what happens through `say`. */
+export async function startCollector(config: Configuration, say: (line: string) => void): Promise<Collector> {
+  await mkdir(config.state, { recursive: true, mode: 0o700 })
+  await mkdir(config.runtime, { recursive: true, mode: 0o750 })
+  const started = Date.now()
+  const ending: (() => Promise<void> | void)[] = []
+  const stop = async (): Promise<void> => {
+    for (const end of ending.splice(0).toReversed()) await end()
+  }
+  try {
+    return { ...(await assemble(config, say, started, ending)), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function assemble(
+  config: Configuration,
+  say: (line: string) => void,
+  started: number,
+  ending: (() => Promise<void> | void)[],
+): Promise<Omit<Collector, "stop">> {
+  const now = (): number => Date.now()
+  const lock = lockFolder(join(config.state, "lock"))
+  ending.push(() => lock.release())
+  const key = resultKey(config.state)
+  const tls = tlsIdentity(config.state)
+  const store = openSqlite(join(config.state, "collector.db"))
+  ending.push(() => store.close())
+  const verifier: Verifier = { version, build: ownBuild(), key }
+  const fleet = new Fleet(config.challenge.every)
+  ending.push(() => fleet.stop())
+  const parts: Parts = {
+    ...{ config, store, fleet, now, say, resultKey: key.publicKey },
+    judge: judgeOver(store, verifier, config.evidence.pcrs, now),
+    buffered: new Buffered(config.limits.buffered * (1 << 20)),
+    questions: new Allowance(config.limits.asks),
+  }
+  const forget = (): Promise<void> => store.forgetNonces(now() - config.limits.late * 1000)
+  await forget()
+  const sweep = setInterval(() => void forget().catch(error => say(`fault: ${error}`)), sweepSeconds * 1000)
+  ending.push(() => clearInterval(sweep))
+
+  const serving = await serve(parts, tls)
+  ending.push(() => serving.stop())
+  const socket = join(config.runtime, socketName)
+  const { host } = config.advertise
+  const port = config.advertise.port || serving.port
+  const admin = await listenLocal(socket, 0o660)
+  ending.push(() => new Promise<void>(resolve => admin.close(() => resolve())))
+  const callers = trackCallers(admin)
+  ending.push(() => callers.forEach(each => each.destroy()))
+  serveVerbs(admin, verbs, administer({ parts, verifier, pin: tls.pin, host, port, started }))
+  say(`listening on ${config.listen.host} port ${serving.port}, asked through ${socket}`)
+  say(`pin ${Buffer.from(tls.pin).toString("hex")}`)
+  return { port: serving.port, pin: tls.pin, resultKey: key.publicKey, socket }
+}
+
+/** Who is connected to `server`, so that it can be closed without waiting for them. */
+function trackCallers(server: Server): Set<Socket> {
+  const callers = new Set<Socket>()
+  server.on("connection", socket => {
+    callers.add(socket)
+    socket.on("close", () => callers.delete(socket))
+  })
+  return callers
+}

@@ -1,0 +1,173 @@
+/**
+ * What may an operator ask of the collector? A closed set of verbs over its Unix socket, each a request and an answer. Who may
+ * connect is the socket's mode; that a person is named is kept with what they did. How they are carried out: `administer.ts`.
+ */
+import { z } from "zod"
+import { tiers } from "../attestation/appraise/appraise.ts"
+import { tpmName } from "../attestation/protocol/evidence.ts"
+import { identity } from "../attestation/protocol/message.ts"
+import { base64, base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
+import { found } from "./found.ts"
+
+/** The socket's name in the runtime folder. */
+export const socketName = "admin.sock"
+
+/** A person, by name: what an operator's word is kept under. */
+const person = line(128).min(1)
+const reason = line(300).min(1)
+/** An attester as people name it: its name, the beginning of it, or its label, if only one fits. */
+const whom = line(253).min(1)
+const findings = z.array(found).max(64)
+const tier = z.enum(tiers)
+const endorsement = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("unendorsed") }),
+  z.strictObject({ kind: z.literal("accepted"), by: line(128), reason: line(300) }),
+])
+
+/** How an attester stands at the moment of asking. */
+const standing = z.strictObject({
+  attester: tpmName,
+  /** what it calls itself: anybody may have written it */
+  label: line(253),
+  state: z.enum(["unknown", "affirming", "warning", "contraindicated"]),
+  stale: z.boolean(),
+  /** when the nonce of the newest answer in time was issued, or null */
+  fresh: instant.nullable(),
+  connected: z.boolean(),
+})
+export type Shown = z.infer<typeof standing>
+
+const incident = z.strictObject({
+  at: instant,
+  kind: z.enum(["refused", "missed", "declined"]),
+  evidence: hex(32).nullable(),
+  findings,
+  says: line(512),
+})
+
+/** A piece of something longer: `length` is of the whole. */
+const piece = z.strictObject({ length: count(1 << 30), bytes: base64(1 << 20) })
+
+/** Verb → what it takes and what it gives. */
+export const verbs = {
+  /** who this collector is: version, build digest, pin of its TLS key, key of its results, where it listens */
+  identity: {
+    request: z.strictObject({}),
+    answer: z.strictObject({
+      version: line(32),
+      build: hex(32),
+      name: line(64),
+      pin: base64Exactly(32),
+      resultKey: base64Exactly(32),
+      host: line(253),
+      port: count(65_535),
+      started: instant,
+      attesters: count(1 << 30),
+      connected: count(1 << 30),
+    }),
+  },
+  /** makes an invitation; the line that it gives is not kept and cannot be shown again */
+  invite: {
+    request: z.strictObject({
+      by: person,
+      purpose: z.enum(["attester", "verifier"]),
+      /** what it admits is called; an outside verifier's evidence names it as its audience */
+      name: z
+        .string()
+        .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "a name of letters, digits, dots, dashes and underscores"),
+      /** null: as configured */
+      lifetimeSeconds: count(2_592_000).min(1).nullable(),
+      /** for an attester: admits this EK only, for which this person vouches */
+      accept: z.strictObject({ ek: tpmName, by: person, reason }).nullable(),
+    }),
+    answer: z.strictObject({ id: hex(32), invitation: line(512), expires: instant }),
+  },
+  /** an invitation admits nobody from now on; who was admitted stays */
+  revoke: {
+    request: z.strictObject({ id: hex(32), by: person }),
+    answer: z.strictObject({ revoked: z.boolean() }),
+  },
+  /** the fleet, by name; `next` is what to ask for after this, or null */
+  attesters: {
+    request: z.strictObject({ after: z.union([tpmName, z.literal("")]) }),
+    answer: z.strictObject({ attesters: z.array(standing).max(200), next: tpmName.nullable() }),
+  },
+  /** one attester: how it stands and why */
+  status: {
+    request: z.strictObject({ attester: whom }),
+    answer: z.strictObject({
+      standing,
+      enrolled: z.strictObject({ number: count(1 << 30), at: instant, ak: tpmName, endorsement }),
+      /** the newest answer in time */
+      answer: z
+        .strictObject({
+          evidence: hex(32),
+          asked: instant,
+          received: instant,
+          tier,
+          reference: hex(32).nullable(),
+          says: z.array(z.strictObject({ name: line(64), tier, says: line(1024) })).max(64),
+          findings,
+        })
+        .nullable(),
+      /** newest first */
+      incidents: z.array(incident).max(20),
+      /** evidence before which some is missing */
+      gaps: z.array(z.strictObject({ evidence: hex(32), missing: hex(32).nullable(), opened: instant })).max(64),
+      /** the digest of the reference that it is compared with */
+      reference: hex(32).nullable(),
+    }),
+  },
+  /** asks now, and waits for how it ends, at most the deadline */
+  challenge: {
+    request: z.strictObject({ attester: whom, depth: z.enum(["quick", "full"]) }),
+    answer: z.discriminatedUnion("kind", [
+      z.strictObject({
+        kind: z.literal("judged"),
+        attester: tpmName,
+        evidence: hex(32),
+        tier,
+        findings,
+        /** the signed attestation result */
+        result: base64(1 << 19),
+      }),
+      z.strictObject({ kind: z.literal("refused"), attester: tpmName, findings: found }),
+      z.strictObject({ kind: z.literal("unanswered"), attester: tpmName, reason: line(512) }),
+    ]),
+  },
+  /** what is needed to verify elsewhere: evidence, its keys as enrolled, the result. The log comes with `log` */
+  export: {
+    request: z.strictObject({ attester: whom, evidence: z.union([hex(32), z.enum(["newest", "newest-answer"])]) }),
+    answer: z.strictObject({
+      evidence: hex(32),
+      envelope: base64(1 << 19),
+      identity,
+      endorsement,
+      result: base64(1 << 19),
+      /** bytes of the log that belong to it */
+      log: count(1 << 24),
+      received: instant,
+    }),
+  },
+  /** bytes of the log of archived evidence */
+  log: {
+    request: z.strictObject({ evidence: hex(32), offset: count(1 << 24) }),
+    answer: piece,
+  },
+  /** proposes what the newest answer in time shows as the reference to compare with, under a person's name */
+  "reference-record": {
+    request: z.strictObject({ attester: whom, by: person }),
+    answer: z.strictObject({ attester: tpmName, reference: hex(32), evidence: hex(32), measurements: count(4096) }),
+  },
+  /** bytes of the reference that an attester is compared with */
+  "reference-show": {
+    request: z.strictObject({ attester: whom, offset: count(1 << 24) }),
+    answer: piece,
+  },
+  /** a named person takes back a contraindication and closes every gap: nothing is known until new evidence */
+  clear: {
+    request: z.strictObject({ attester: whom, by: person, reason }),
+    answer: z.strictObject({ attester: tpmName, was: z.enum(["unknown", "affirming", "warning", "contraindicated"]) }),
+  },
+} as const
+export type CollectorVerbs = typeof verbs
