@@ -131,7 +131,7 @@ export const verbs = {
         /** the signed attestation result */
         result: base64(1 << 19),
       }),
-      z.strictObject({ kind: z.literal("refused"), attester: tpmName, findings: found }),
+      z.strictObject({ kind: z.literal("refused"), attester: tpmName, findings }),
       z.strictObject({ kind: z.literal("unanswered"), attester: tpmName, reason: line(512) }),
     ]),
   },
