@@ -25,6 +25,7 @@ export const made = "2026-05-04T03:02:01.000Z"
 export const now = Date.parse(made) + 1000
 
 /** Where the AK and the ECC EK lie: nothing here needs a free slot for transient objects. */
+export const rsaEkHandle = "0x81010001"
 export const akHandle = "0x81010100"
 export const ekHandle = "0x81010016"
 
