@@ -32,20 +32,6 @@ const root = (value: bigint, power: bigint): bigint => {
 const fractions = (count: number, power: bigint): number[] =>
   primes(count).map(p => Number(root(BigInt(p) << (32n * power), power) & 0xffffffffn))
 
-const rotate = (x: number, n: number): number => (x >>> n) | (x << (32 - n))
-
-/** The message schedule W (§6.2.2 step 1) of one block. */
-const schedule = (block: readonly number[]): number[] => {
-  const w = [...block]
-  const at = (t: number): number => w[t] ?? 0
-  for (let t = 16; t < 64; t++) {
-    const s0 = rotate(at(t - 15), 7) ^ rotate(at(t - 15), 18) ^ (at(t - 15) >>> 3)
-    const s1 = rotate(at(t - 2), 17) ^ rotate(at(t - 2), 19) ^ (at(t - 2) >>> 10)
-    w.push((at(t - 16) + s0 + at(t - 7) + s1) >>> 0)
-  }
-  return w
-}
-
 const table = (comment: string, name: string, kind: string, words: readonly number[], perLine: number): string => {
   const lines: string[] = []
   for (let i = 0; i < words.length; i += perLine) {
@@ -60,19 +46,13 @@ const table = (comment: string, name: string, kind: string, words: readonly numb
 const bigEndian = (words: readonly number[]): number[] =>
   words.flatMap(x => [(x >>> 24) & 255, (x >>> 16) & 255, (x >>> 8) & 255, x & 255])
 
-function constants(): string {
-  const k = fractions(64, 3n)
-  const padding = [0x80000000, ...Array.from({ length: 14 }, () => 0), 4096 * 8]
-  const sums = schedule(padding).map((w, t) => (w + (k[t] ?? 0)) >>> 0)
-  return [
+const constants = (): string =>
+  [
     HEADER,
     "// Which numbers does SHA-256 begin with? Addresses of tables that prepare() copies into a work area.\n",
-    table("K (FIPS 180-4 §4.2.2).", "ROUND_CONSTANTS", "u32", k, 8),
+    table("K (FIPS 180-4 §4.2.2).", "ROUND_CONSTANTS", "u32", fractions(64, 3n), 8),
     table("H(0) (§5.3.3), big-endian.", "INITIAL_VALUE", "u8", bigEndian(fractions(8, 2n)), 16),
-    table("The last block (§5.1.1) of a message of 4096 bytes.", "PADDING_BYTES", "u8", bigEndian(padding), 16),
-    table("W[t] + K[t] of that block, the same for every leaf of fs-verity.", "PADDING_WORDS", "u32", sums, 8),
   ].join("")
-}
 
 // ---- rounds ----
 
@@ -85,11 +65,11 @@ const roles = (round: number): string[] => LETTERS.map((_, i) => LETTERS[(i - (r
 /** A sum as a left chain: other shapes are reordered by the compiler, in one set only. */
 const sum = (...terms: string[]): string => terms.reduce((left, right) => `add(${left}, ${right})`)
 
-/** One round (§6.2.2 step 3) in both sets. `input` is W[t] + K[t], or its terms. */
-function laneRound(t: number, input: (set: string) => string[]): string[] {
+/** One round (§6.2.2 step 3) in both sets, of the word w and the constant k. */
+function laneRound(t: number): string[] {
   const [a, b, c, d, e, f, g, h] = roles(t)
   return [
-    pair(s => `t${s} = ${sum(...input(s), h + s, `choose(${e}${s}, ${f}${s}, ${g}${s})`, `bigSigma1(${e}${s})`)}`),
+    pair(s => `t${s} = ${sum(`w${s}`, "k", h + s, `choose(${e}${s}, ${f}${s}, ${g}${s})`, `bigSigma1(${e}${s})`)}`),
     pair(s => `${d}${s} = ${sum(d + s, `t${s}`)}`),
     `// ab is bc of the next round: ${a} ⊕ ${b}, then ${b} ⊕ ${c}`,
     pair(s => `ab${s} = v128.xor(${a}${s}, ${b}${s})`),
@@ -98,7 +78,6 @@ function laneRound(t: number, input: (set: string) => string[]): string[] {
   ]
 }
 
-const constantOf = (t: number): string => `k = v128.load32_splat(constants, ${t * 4})`
 const numbers = Array.from({ length: 16 }, (_, i) => i)
 const indent = (lines: readonly string[], by: string): string => lines.map(line => `${by}${line}\n`).join("")
 const declare = (names: readonly string[], type: string): string => `let ${names.map(n => `${n}: ${type}`).join(", ")}`
@@ -114,65 +93,24 @@ const storeChains = LETTERS.flatMap((letter, i) => [
   pair(s => `t${s} = ${sum(letter + s, `v128.load(chains, ${rowOffset(i, s)})`)}`),
   pair(s => `v128.store(chains, t${s}, ${rowOffset(i, s)})`),
 ])
-const laneLocals = declare([...inSets([...LETTERS, "t", "ab", "bc"]), "k"], "v128")
 
-/**
- * Eight rounds are a loop's body, as the roles are back in place after them. More would be no faster, and worse: on Zen 5
- * code of 20 KiB instead of 8 ran at a half or a third of its rate in one process of twenty, depending on the addresses
- * it was given; and Node 20 fell to a third with all 64 spelled out.
- */
+/** Eight rounds are a loop's body: after them the roles are back in place. Why so few, schedule.ts says. */
 const BODY = numbers.slice(0, 8)
 
-/** W[t] of both sets, where the words of earlier rounds are in memory. */
-const laneWord = (t: number): string => pair(s => `w${s} = v128.load(words, ${rowOffset(t, s)})`)
-
-/** The next W (§6.2.2 step 1), 16 rows after the first that it needs. All loads stand before the stores. */
-const laneSchedule = (t: number): string[] => [
-  laneWord(t),
-  pair(s => `u${s} = v128.load(words, ${rowOffset(t + 1, s)})`),
-  pair(s => `v${s} = v128.load(words, ${rowOffset(t + 9, s)})`),
-  pair(s => `t${s} = v128.load(words, ${rowOffset(t + 14, s)})`),
-  pair(s => `w${s} = ${sum(`w${s}`, `smallSigma0(u${s})`, `v${s}`, `smallSigma1(t${s})`)}`),
-  pair(s => `v128.store(words, w${s}, ${rowOffset(t + 16, s)})`),
-]
-
 function compressLanes(): string {
-  const round = (t: number): string[] => [constantOf(t), ...laneRound(t, s => [`w${s}`, "k"])]
-  return [
-    "\n/**\n * One block in each of eight lanes. `chains` has 8 rows of 32 bytes; `words` has 64, of which the first 16 are\n",
-    " * the block and the others are written here.\n */\n",
-    "export function compressLanes(chains: usize, words: usize, constants: usize): void {\n",
-    indent([laneLocals, declare(inSets(["u", "v", "w"]), "v128"), ...loadChains], "  "),
-    "  for (let i = 0; i < 2; ++i) {\n",
-    indent(
-      BODY.flatMap(t => [`// rounds ${t}, ${t + 8}`, laneWord(t), ...round(t)]),
-      "    ",
-    ),
-    "    words += 256; constants += 32\n  }\n  words -= 512\n  for (let i = 0; i < 6; ++i) {\n",
-    indent(
-      BODY.flatMap(t => [`// rounds ${t + 16}, ${t + 24} … ${t + 56}`, ...laneSchedule(t), ...round(t)]),
-      "    ",
-    ),
-    "    words += 256; constants += 32\n  }\n",
-    indent(storeChains, "  "),
-    "}\n",
-  ].join("")
-}
-
-/** The padding block of a 4096-byte message is the same in every lane: its schedule is a table, two thirds of the work. */
-function compressPadding(): string {
-  const round = (t: number): string[] => [
+  const body = BODY.flatMap(t => [
     `// rounds ${t}, ${t + 8} … ${t + 56}`,
-    constantOf(t),
-    ...laneRound(t, () => ["k"]),
-  ]
+    `k = v128.load32_splat(constants, ${t * 4})`,
+    pair(s => `w${s} = v128.load(words, ${rowOffset(t, s)})`),
+    ...laneRound(t),
+  ])
   return [
-    "\n/** The padding block in each of eight lanes; `constants` is the table of W[t] + K[t]. */\n",
-    "export function compressPadding(chains: usize, constants: usize): void {\n",
-    indent([laneLocals, ...loadChains], "  "),
+    "\n/** One block in each of eight lanes: 8 rows of 32 bytes at `chains`, the 64 of its schedule at `words`. */\n",
+    "export function compressLanes(chains: usize, words: usize, constants: usize): void {\n",
+    indent([declare([...inSets([...LETTERS, "t", "w", "ab", "bc"]), "k"], "v128"), ...loadChains], "  "),
     "  for (let i = 0; i < 8; ++i) {\n",
-    indent(BODY.flatMap(round), "    "),
-    "    constants += 32\n  }\n",
+    indent([...body, "words += 256; constants += 32"], "    "),
+    "  }\n",
     indent(storeChains, "  "),
     "}\n",
   ].join("")
@@ -241,10 +179,9 @@ const rounds = (): string =>
   [
     HEADER,
     "// What is one compression (FIPS 180-4 §6.2.2), in eight lanes and in one? Which blocks it is given is for index.ts.\n",
-    'import { add, bigSigma0, bigSigma1, choose, majority, smallSigma0, smallSigma1, smallSigma1Doubled, swapBytes } from "./functions"\n',
+    'import { add, bigSigma0, bigSigma1, choose, majority, smallSigma0, smallSigma1Doubled, swapBytes } from "./functions"\n',
     'import { CONSTANTS, STREAM_SUMS } from "./work"\n',
     compressLanes(),
-    compressPadding(),
     compressStream(),
   ].join("")
 

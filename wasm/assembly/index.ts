@@ -5,9 +5,10 @@
 // A chaining value is 32 bytes, the words big-endian: so the last one *is* the digest. `work` is the base of 8192
 // bytes laid out in work.ts, aligned to 16 and filled once by prepare().
 
-import { INITIAL_VALUE, PADDING_BYTES, PADDING_WORDS, ROUND_CONSTANTS } from "./constants"
+import { INITIAL_VALUE, ROUND_CONSTANTS } from "./constants"
 import { transpose } from "./functions"
-import { compressLanes, compressPadding, compressStream } from "./rounds"
+import { compressLanes, compressStream } from "./rounds"
+import { scheduleLanes } from "./schedule"
 import * as at from "./work"
 
 /** Eight lanes take as long as 4.8 (Intel) to 5.2 (Zen 5) single streams: fewer blocks go one by one. */
@@ -18,9 +19,18 @@ const BLOCK: usize = 4096
 /** Fills the constant part of a work area. */
 export function prepare(work: usize): void {
   memory.copy(work + at.CONSTANTS, ROUND_CONSTANTS, 256)
-  memory.copy(work + at.PADDING_SUMS, PADDING_WORDS, 256)
-  memory.copy(work + at.PADDING_BLOCK, PADDING_BYTES, 64)
   memory.copy(work + at.INITIAL, INITIAL_VALUE, 32)
+  preparePadding(work + at.PADDING_BLOCK, work + at.PADDING_WORDS)
+}
+
+/** The last block of every 4096-byte message (§5.1.1) and its schedule in all lanes: this saves a third of its work. */
+function preparePadding(block: usize, words: usize): void {
+  memory.fill(block, 0, 64)
+  store<u8>(block, 0x80)
+  store<u64>(block, bswap<u64>(8 * BLOCK), 56)
+  transposeBlocks(block, block, block, block, words)
+  transposeBlocks(block, block, block, block, words + 16)
+  scheduleLanes(words)
 }
 
 /** Carries one chaining value over `blocks` (≥ 0) 64-byte blocks at `input`. */
@@ -82,7 +92,7 @@ function eightLeaves(work: usize, input: usize, count: i32): void {
     min(input + 7 * BLOCK, last),
     64,
   )
-  compressPadding(work + at.LANE_CHAINS, work + at.PADDING_SUMS)
+  compressLanes(work + at.LANE_CHAINS, work + at.PADDING_WORDS, work + at.CONSTANTS)
   gather(work + at.LANE_CHAINS, work + at.CHAINS)
 }
 
@@ -123,11 +133,13 @@ function carry(
     p7 += 64
     transposeBlocks(p0, p1, p2, p3, next)
     transposeBlocks(p4, p5, p6, p7, next + 16)
+    scheduleLanes(current)
     compressLanes(work + at.LANE_CHAINS, current, work + at.CONSTANTS)
     const swap = current
     current = next
     next = swap
   }
+  scheduleLanes(current)
   compressLanes(work + at.LANE_CHAINS, current, work + at.CONSTANTS)
 }
 

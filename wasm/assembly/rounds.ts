@@ -1,236 +1,11 @@
 // Written by wasm/generate.ts: change that, not this.
 // What is one compression (FIPS 180-4 §6.2.2), in eight lanes and in one? Which blocks it is given is for index.ts.
-import { add, bigSigma0, bigSigma1, choose, majority, smallSigma0, smallSigma1, smallSigma1Doubled, swapBytes } from "./functions"
+import { add, bigSigma0, bigSigma1, choose, majority, smallSigma0, smallSigma1Doubled, swapBytes } from "./functions"
 import { CONSTANTS, STREAM_SUMS } from "./work"
 
-/**
- * One block in each of eight lanes. `chains` has 8 rows of 32 bytes; `words` has 64, of which the first 16 are
- * the block and the others are written here.
- */
+/** One block in each of eight lanes: 8 rows of 32 bytes at `chains`, the 64 of its schedule at `words`. */
 export function compressLanes(chains: usize, words: usize, constants: usize): void {
-  let ax: v128, ay: v128, bx: v128, by: v128, cx: v128, cy: v128, dx: v128, dy: v128, ex: v128, ey: v128, fx: v128, fy: v128, gx: v128, gy: v128, hx: v128, hy: v128, tx: v128, ty: v128, abx: v128, aby: v128, bcx: v128, bcy: v128, k: v128
-  let ux: v128, uy: v128, vx: v128, vy: v128, wx: v128, wy: v128
-  ax = v128.load(chains, 0); ay = v128.load(chains, 16)
-  bx = v128.load(chains, 32); by = v128.load(chains, 48)
-  cx = v128.load(chains, 64); cy = v128.load(chains, 80)
-  dx = v128.load(chains, 96); dy = v128.load(chains, 112)
-  ex = v128.load(chains, 128); ey = v128.load(chains, 144)
-  fx = v128.load(chains, 160); fy = v128.load(chains, 176)
-  gx = v128.load(chains, 192); gy = v128.load(chains, 208)
-  hx = v128.load(chains, 224); hy = v128.load(chains, 240)
-  bcx = v128.xor(bx, cx); bcy = v128.xor(by, cy)
-  for (let i = 0; i < 2; ++i) {
-    // rounds 0, 8
-    wx = v128.load(words, 0); wy = v128.load(words, 16)
-    k = v128.load32_splat(constants, 0)
-    tx = add(add(add(add(wx, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(wy, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
-    dx = add(dx, tx); dy = add(dy, ty)
-    // ab is bc of the next round: a ⊕ b, then b ⊕ c
-    abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
-    hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
-    bcx = abx; bcy = aby
-    // rounds 1, 9
-    wx = v128.load(words, 32); wy = v128.load(words, 48)
-    k = v128.load32_splat(constants, 4)
-    tx = add(add(add(add(wx, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(wy, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
-    cx = add(cx, tx); cy = add(cy, ty)
-    // ab is bc of the next round: h ⊕ a, then a ⊕ b
-    abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
-    gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
-    bcx = abx; bcy = aby
-    // rounds 2, 10
-    wx = v128.load(words, 64); wy = v128.load(words, 80)
-    k = v128.load32_splat(constants, 8)
-    tx = add(add(add(add(wx, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(wy, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
-    bx = add(bx, tx); by = add(by, ty)
-    // ab is bc of the next round: g ⊕ h, then h ⊕ a
-    abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
-    fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
-    bcx = abx; bcy = aby
-    // rounds 3, 11
-    wx = v128.load(words, 96); wy = v128.load(words, 112)
-    k = v128.load32_splat(constants, 12)
-    tx = add(add(add(add(wx, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(wy, k), ey), choose(by, cy, dy)), bigSigma1(by))
-    ax = add(ax, tx); ay = add(ay, ty)
-    // ab is bc of the next round: f ⊕ g, then g ⊕ h
-    abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
-    ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
-    bcx = abx; bcy = aby
-    // rounds 4, 12
-    wx = v128.load(words, 128); wy = v128.load(words, 144)
-    k = v128.load32_splat(constants, 16)
-    tx = add(add(add(add(wx, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(wy, k), dy), choose(ay, by, cy)), bigSigma1(ay))
-    hx = add(hx, tx); hy = add(hy, ty)
-    // ab is bc of the next round: e ⊕ f, then f ⊕ g
-    abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
-    dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
-    bcx = abx; bcy = aby
-    // rounds 5, 13
-    wx = v128.load(words, 160); wy = v128.load(words, 176)
-    k = v128.load32_splat(constants, 20)
-    tx = add(add(add(add(wx, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(wy, k), cy), choose(hy, ay, by)), bigSigma1(hy))
-    gx = add(gx, tx); gy = add(gy, ty)
-    // ab is bc of the next round: d ⊕ e, then e ⊕ f
-    abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
-    cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
-    bcx = abx; bcy = aby
-    // rounds 6, 14
-    wx = v128.load(words, 192); wy = v128.load(words, 208)
-    k = v128.load32_splat(constants, 24)
-    tx = add(add(add(add(wx, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(wy, k), by), choose(gy, hy, ay)), bigSigma1(gy))
-    fx = add(fx, tx); fy = add(fy, ty)
-    // ab is bc of the next round: c ⊕ d, then d ⊕ e
-    abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
-    bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
-    bcx = abx; bcy = aby
-    // rounds 7, 15
-    wx = v128.load(words, 224); wy = v128.load(words, 240)
-    k = v128.load32_splat(constants, 28)
-    tx = add(add(add(add(wx, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(wy, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
-    ex = add(ex, tx); ey = add(ey, ty)
-    // ab is bc of the next round: b ⊕ c, then c ⊕ d
-    abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
-    ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
-    bcx = abx; bcy = aby
-    words += 256; constants += 32
-  }
-  words -= 512
-  for (let i = 0; i < 6; ++i) {
-    // rounds 16, 24 … 56
-    wx = v128.load(words, 0); wy = v128.load(words, 16)
-    ux = v128.load(words, 32); uy = v128.load(words, 48)
-    vx = v128.load(words, 288); vy = v128.load(words, 304)
-    tx = v128.load(words, 448); ty = v128.load(words, 464)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 512); v128.store(words, wy, 528)
-    k = v128.load32_splat(constants, 0)
-    tx = add(add(add(add(wx, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(wy, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
-    dx = add(dx, tx); dy = add(dy, ty)
-    // ab is bc of the next round: a ⊕ b, then b ⊕ c
-    abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
-    hx = add(add(tx, majority(abx, bcx, bx)), bigSigma0(ax)); hy = add(add(ty, majority(aby, bcy, by)), bigSigma0(ay))
-    bcx = abx; bcy = aby
-    // rounds 17, 25 … 57
-    wx = v128.load(words, 32); wy = v128.load(words, 48)
-    ux = v128.load(words, 64); uy = v128.load(words, 80)
-    vx = v128.load(words, 320); vy = v128.load(words, 336)
-    tx = v128.load(words, 480); ty = v128.load(words, 496)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 544); v128.store(words, wy, 560)
-    k = v128.load32_splat(constants, 4)
-    tx = add(add(add(add(wx, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(wy, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
-    cx = add(cx, tx); cy = add(cy, ty)
-    // ab is bc of the next round: h ⊕ a, then a ⊕ b
-    abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
-    gx = add(add(tx, majority(abx, bcx, ax)), bigSigma0(hx)); gy = add(add(ty, majority(aby, bcy, ay)), bigSigma0(hy))
-    bcx = abx; bcy = aby
-    // rounds 18, 26 … 58
-    wx = v128.load(words, 64); wy = v128.load(words, 80)
-    ux = v128.load(words, 96); uy = v128.load(words, 112)
-    vx = v128.load(words, 352); vy = v128.load(words, 368)
-    tx = v128.load(words, 512); ty = v128.load(words, 528)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 576); v128.store(words, wy, 592)
-    k = v128.load32_splat(constants, 8)
-    tx = add(add(add(add(wx, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(wy, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
-    bx = add(bx, tx); by = add(by, ty)
-    // ab is bc of the next round: g ⊕ h, then h ⊕ a
-    abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
-    fx = add(add(tx, majority(abx, bcx, hx)), bigSigma0(gx)); fy = add(add(ty, majority(aby, bcy, hy)), bigSigma0(gy))
-    bcx = abx; bcy = aby
-    // rounds 19, 27 … 59
-    wx = v128.load(words, 96); wy = v128.load(words, 112)
-    ux = v128.load(words, 128); uy = v128.load(words, 144)
-    vx = v128.load(words, 384); vy = v128.load(words, 400)
-    tx = v128.load(words, 544); ty = v128.load(words, 560)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 608); v128.store(words, wy, 624)
-    k = v128.load32_splat(constants, 12)
-    tx = add(add(add(add(wx, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(wy, k), ey), choose(by, cy, dy)), bigSigma1(by))
-    ax = add(ax, tx); ay = add(ay, ty)
-    // ab is bc of the next round: f ⊕ g, then g ⊕ h
-    abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
-    ex = add(add(tx, majority(abx, bcx, gx)), bigSigma0(fx)); ey = add(add(ty, majority(aby, bcy, gy)), bigSigma0(fy))
-    bcx = abx; bcy = aby
-    // rounds 20, 28 … 60
-    wx = v128.load(words, 128); wy = v128.load(words, 144)
-    ux = v128.load(words, 160); uy = v128.load(words, 176)
-    vx = v128.load(words, 416); vy = v128.load(words, 432)
-    tx = v128.load(words, 576); ty = v128.load(words, 592)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 640); v128.store(words, wy, 656)
-    k = v128.load32_splat(constants, 16)
-    tx = add(add(add(add(wx, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(wy, k), dy), choose(ay, by, cy)), bigSigma1(ay))
-    hx = add(hx, tx); hy = add(hy, ty)
-    // ab is bc of the next round: e ⊕ f, then f ⊕ g
-    abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
-    dx = add(add(tx, majority(abx, bcx, fx)), bigSigma0(ex)); dy = add(add(ty, majority(aby, bcy, fy)), bigSigma0(ey))
-    bcx = abx; bcy = aby
-    // rounds 21, 29 … 61
-    wx = v128.load(words, 160); wy = v128.load(words, 176)
-    ux = v128.load(words, 192); uy = v128.load(words, 208)
-    vx = v128.load(words, 448); vy = v128.load(words, 464)
-    tx = v128.load(words, 608); ty = v128.load(words, 624)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 672); v128.store(words, wy, 688)
-    k = v128.load32_splat(constants, 20)
-    tx = add(add(add(add(wx, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(wy, k), cy), choose(hy, ay, by)), bigSigma1(hy))
-    gx = add(gx, tx); gy = add(gy, ty)
-    // ab is bc of the next round: d ⊕ e, then e ⊕ f
-    abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
-    cx = add(add(tx, majority(abx, bcx, ex)), bigSigma0(dx)); cy = add(add(ty, majority(aby, bcy, ey)), bigSigma0(dy))
-    bcx = abx; bcy = aby
-    // rounds 22, 30 … 62
-    wx = v128.load(words, 192); wy = v128.load(words, 208)
-    ux = v128.load(words, 224); uy = v128.load(words, 240)
-    vx = v128.load(words, 480); vy = v128.load(words, 496)
-    tx = v128.load(words, 640); ty = v128.load(words, 656)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 704); v128.store(words, wy, 720)
-    k = v128.load32_splat(constants, 24)
-    tx = add(add(add(add(wx, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(wy, k), by), choose(gy, hy, ay)), bigSigma1(gy))
-    fx = add(fx, tx); fy = add(fy, ty)
-    // ab is bc of the next round: c ⊕ d, then d ⊕ e
-    abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
-    bx = add(add(tx, majority(abx, bcx, dx)), bigSigma0(cx)); by = add(add(ty, majority(aby, bcy, dy)), bigSigma0(cy))
-    bcx = abx; bcy = aby
-    // rounds 23, 31 … 63
-    wx = v128.load(words, 224); wy = v128.load(words, 240)
-    ux = v128.load(words, 256); uy = v128.load(words, 272)
-    vx = v128.load(words, 512); vy = v128.load(words, 528)
-    tx = v128.load(words, 672); ty = v128.load(words, 688)
-    wx = add(add(add(wx, smallSigma0(ux)), vx), smallSigma1(tx)); wy = add(add(add(wy, smallSigma0(uy)), vy), smallSigma1(ty))
-    v128.store(words, wx, 736); v128.store(words, wy, 752)
-    k = v128.load32_splat(constants, 28)
-    tx = add(add(add(add(wx, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(wy, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
-    ex = add(ex, tx); ey = add(ey, ty)
-    // ab is bc of the next round: b ⊕ c, then c ⊕ d
-    abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
-    ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
-    bcx = abx; bcy = aby
-    words += 256; constants += 32
-  }
-  tx = add(ax, v128.load(chains, 0)); ty = add(ay, v128.load(chains, 16))
-  v128.store(chains, tx, 0); v128.store(chains, ty, 16)
-  tx = add(bx, v128.load(chains, 32)); ty = add(by, v128.load(chains, 48))
-  v128.store(chains, tx, 32); v128.store(chains, ty, 48)
-  tx = add(cx, v128.load(chains, 64)); ty = add(cy, v128.load(chains, 80))
-  v128.store(chains, tx, 64); v128.store(chains, ty, 80)
-  tx = add(dx, v128.load(chains, 96)); ty = add(dy, v128.load(chains, 112))
-  v128.store(chains, tx, 96); v128.store(chains, ty, 112)
-  tx = add(ex, v128.load(chains, 128)); ty = add(ey, v128.load(chains, 144))
-  v128.store(chains, tx, 128); v128.store(chains, ty, 144)
-  tx = add(fx, v128.load(chains, 160)); ty = add(fy, v128.load(chains, 176))
-  v128.store(chains, tx, 160); v128.store(chains, ty, 176)
-  tx = add(gx, v128.load(chains, 192)); ty = add(gy, v128.load(chains, 208))
-  v128.store(chains, tx, 192); v128.store(chains, ty, 208)
-  tx = add(hx, v128.load(chains, 224)); ty = add(hy, v128.load(chains, 240))
-  v128.store(chains, tx, 224); v128.store(chains, ty, 240)
-}
-
-/** The padding block in each of eight lanes; `constants` is the table of W[t] + K[t]. */
-export function compressPadding(chains: usize, constants: usize): void {
-  let ax: v128, ay: v128, bx: v128, by: v128, cx: v128, cy: v128, dx: v128, dy: v128, ex: v128, ey: v128, fx: v128, fy: v128, gx: v128, gy: v128, hx: v128, hy: v128, tx: v128, ty: v128, abx: v128, aby: v128, bcx: v128, bcy: v128, k: v128
+  let ax: v128, ay: v128, bx: v128, by: v128, cx: v128, cy: v128, dx: v128, dy: v128, ex: v128, ey: v128, fx: v128, fy: v128, gx: v128, gy: v128, hx: v128, hy: v128, tx: v128, ty: v128, wx: v128, wy: v128, abx: v128, aby: v128, bcx: v128, bcy: v128, k: v128
   ax = v128.load(chains, 0); ay = v128.load(chains, 16)
   bx = v128.load(chains, 32); by = v128.load(chains, 48)
   cx = v128.load(chains, 64); cy = v128.load(chains, 80)
@@ -243,7 +18,8 @@ export function compressPadding(chains: usize, constants: usize): void {
   for (let i = 0; i < 8; ++i) {
     // rounds 0, 8 … 56
     k = v128.load32_splat(constants, 0)
-    tx = add(add(add(k, hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(k, hy), choose(ey, fy, gy)), bigSigma1(ey))
+    wx = v128.load(words, 0); wy = v128.load(words, 16)
+    tx = add(add(add(add(wx, k), hx), choose(ex, fx, gx)), bigSigma1(ex)); ty = add(add(add(add(wy, k), hy), choose(ey, fy, gy)), bigSigma1(ey))
     dx = add(dx, tx); dy = add(dy, ty)
     // ab is bc of the next round: a ⊕ b, then b ⊕ c
     abx = v128.xor(ax, bx); aby = v128.xor(ay, by)
@@ -251,7 +27,8 @@ export function compressPadding(chains: usize, constants: usize): void {
     bcx = abx; bcy = aby
     // rounds 1, 9 … 57
     k = v128.load32_splat(constants, 4)
-    tx = add(add(add(k, gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(k, gy), choose(dy, ey, fy)), bigSigma1(dy))
+    wx = v128.load(words, 32); wy = v128.load(words, 48)
+    tx = add(add(add(add(wx, k), gx), choose(dx, ex, fx)), bigSigma1(dx)); ty = add(add(add(add(wy, k), gy), choose(dy, ey, fy)), bigSigma1(dy))
     cx = add(cx, tx); cy = add(cy, ty)
     // ab is bc of the next round: h ⊕ a, then a ⊕ b
     abx = v128.xor(hx, ax); aby = v128.xor(hy, ay)
@@ -259,7 +36,8 @@ export function compressPadding(chains: usize, constants: usize): void {
     bcx = abx; bcy = aby
     // rounds 2, 10 … 58
     k = v128.load32_splat(constants, 8)
-    tx = add(add(add(k, fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(k, fy), choose(cy, dy, ey)), bigSigma1(cy))
+    wx = v128.load(words, 64); wy = v128.load(words, 80)
+    tx = add(add(add(add(wx, k), fx), choose(cx, dx, ex)), bigSigma1(cx)); ty = add(add(add(add(wy, k), fy), choose(cy, dy, ey)), bigSigma1(cy))
     bx = add(bx, tx); by = add(by, ty)
     // ab is bc of the next round: g ⊕ h, then h ⊕ a
     abx = v128.xor(gx, hx); aby = v128.xor(gy, hy)
@@ -267,7 +45,8 @@ export function compressPadding(chains: usize, constants: usize): void {
     bcx = abx; bcy = aby
     // rounds 3, 11 … 59
     k = v128.load32_splat(constants, 12)
-    tx = add(add(add(k, ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(k, ey), choose(by, cy, dy)), bigSigma1(by))
+    wx = v128.load(words, 96); wy = v128.load(words, 112)
+    tx = add(add(add(add(wx, k), ex), choose(bx, cx, dx)), bigSigma1(bx)); ty = add(add(add(add(wy, k), ey), choose(by, cy, dy)), bigSigma1(by))
     ax = add(ax, tx); ay = add(ay, ty)
     // ab is bc of the next round: f ⊕ g, then g ⊕ h
     abx = v128.xor(fx, gx); aby = v128.xor(fy, gy)
@@ -275,7 +54,8 @@ export function compressPadding(chains: usize, constants: usize): void {
     bcx = abx; bcy = aby
     // rounds 4, 12 … 60
     k = v128.load32_splat(constants, 16)
-    tx = add(add(add(k, dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(k, dy), choose(ay, by, cy)), bigSigma1(ay))
+    wx = v128.load(words, 128); wy = v128.load(words, 144)
+    tx = add(add(add(add(wx, k), dx), choose(ax, bx, cx)), bigSigma1(ax)); ty = add(add(add(add(wy, k), dy), choose(ay, by, cy)), bigSigma1(ay))
     hx = add(hx, tx); hy = add(hy, ty)
     // ab is bc of the next round: e ⊕ f, then f ⊕ g
     abx = v128.xor(ex, fx); aby = v128.xor(ey, fy)
@@ -283,7 +63,8 @@ export function compressPadding(chains: usize, constants: usize): void {
     bcx = abx; bcy = aby
     // rounds 5, 13 … 61
     k = v128.load32_splat(constants, 20)
-    tx = add(add(add(k, cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(k, cy), choose(hy, ay, by)), bigSigma1(hy))
+    wx = v128.load(words, 160); wy = v128.load(words, 176)
+    tx = add(add(add(add(wx, k), cx), choose(hx, ax, bx)), bigSigma1(hx)); ty = add(add(add(add(wy, k), cy), choose(hy, ay, by)), bigSigma1(hy))
     gx = add(gx, tx); gy = add(gy, ty)
     // ab is bc of the next round: d ⊕ e, then e ⊕ f
     abx = v128.xor(dx, ex); aby = v128.xor(dy, ey)
@@ -291,7 +72,8 @@ export function compressPadding(chains: usize, constants: usize): void {
     bcx = abx; bcy = aby
     // rounds 6, 14 … 62
     k = v128.load32_splat(constants, 24)
-    tx = add(add(add(k, bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(k, by), choose(gy, hy, ay)), bigSigma1(gy))
+    wx = v128.load(words, 192); wy = v128.load(words, 208)
+    tx = add(add(add(add(wx, k), bx), choose(gx, hx, ax)), bigSigma1(gx)); ty = add(add(add(add(wy, k), by), choose(gy, hy, ay)), bigSigma1(gy))
     fx = add(fx, tx); fy = add(fy, ty)
     // ab is bc of the next round: c ⊕ d, then d ⊕ e
     abx = v128.xor(cx, dx); aby = v128.xor(cy, dy)
@@ -299,13 +81,14 @@ export function compressPadding(chains: usize, constants: usize): void {
     bcx = abx; bcy = aby
     // rounds 7, 15 … 63
     k = v128.load32_splat(constants, 28)
-    tx = add(add(add(k, ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(k, ay), choose(fy, gy, hy)), bigSigma1(fy))
+    wx = v128.load(words, 224); wy = v128.load(words, 240)
+    tx = add(add(add(add(wx, k), ax), choose(fx, gx, hx)), bigSigma1(fx)); ty = add(add(add(add(wy, k), ay), choose(fy, gy, hy)), bigSigma1(fy))
     ex = add(ex, tx); ey = add(ey, ty)
     // ab is bc of the next round: b ⊕ c, then c ⊕ d
     abx = v128.xor(bx, cx); aby = v128.xor(by, cy)
     ax = add(add(tx, majority(abx, bcx, cx)), bigSigma0(bx)); ay = add(add(ty, majority(aby, bcy, cy)), bigSigma0(by))
     bcx = abx; bcy = aby
-    constants += 32
+    words += 256; constants += 32
   }
   tx = add(ax, v128.load(chains, 0)); ty = add(ay, v128.load(chains, 16))
   v128.store(chains, tx, 0); v128.store(chains, ty, 16)
