@@ -2,6 +2,7 @@
  * How does one process on this machine ask another? By a closed set of verbs over a Unix socket: each request and each answer
  * is one length-prefixed JSON frame, read by its schema. Who may connect is the socket file's mode.
  */
+import { chmodSync, rmSync } from "node:fs"
 import { createConnection, createServer, type Server, type Socket } from "node:net"
 import { z, type ZodType } from "zod"
 import { frame, Unframer } from "../attestation/wire/frame.ts"
@@ -143,15 +144,17 @@ function connected(path: string): Promise<Socket> {
   })
 }
 
-/** A server that listens on a Unix socket at `path` with `mode`; a socket that nobody serves any more is replaced. */
+/**
+ * A server that listens on a Unix socket at `path` with `mode`; a socket that nobody serves any more is replaced. Serve it
+ * before anything else is awaited: a connection that comes while nobody listens for it is never answered.
+ */
 export async function listenLocal(path: string, mode: number): Promise<Server> {
-  const { chmod, rm } = await import("node:fs/promises")
   const served = await connected(path).then(
     socket => !!socket.destroy(),
     () => false,
   )
   if (served) throw new CallFailed(`${path} is served already`, "stop the other process, or choose another socket")
-  await rm(path, { force: true })
+  rmSync(path, { force: true })
   const server = createServer()
   const before = process.umask(0o177)
   try {
@@ -159,6 +162,6 @@ export async function listenLocal(path: string, mode: number): Promise<Server> {
   } finally {
     process.umask(before)
   }
-  await chmod(path, mode)
+  chmodSync(path, mode) // at once: the event loop must not turn before the caller serves
   return server
 }

@@ -12,7 +12,7 @@ import { fromBase64, plainLine, toBase64 } from "../../attestation/wire/text.ts"
 import { Chains } from "./chain.ts"
 import { followEpoch, makeEvidence, type Parts } from "./evidence.ts"
 import { openEvidenceKey } from "./evidence-key.ts"
-import { Fault } from "./fault.ts"
+import { Fault, faultOf, LastingFault } from "./fault.ts"
 import { TpmIdentity } from "./identity.ts"
 import { flushLeftovers } from "./leftovers.ts"
 import { MeasuredLog } from "./measured-log.ts"
@@ -67,7 +67,7 @@ export async function openBroker(settings: BrokerSettings): Promise<Broker> {
 async function openParts(tpm: Tpm, settings: BrokerSettings): Promise<Parts & { readonly banks: HashAlgorithm[] }> {
   const { pcr } = settings
   const state = await openState(settings.state)
-  const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim()
+  const boot = await bootId()
   const banks = await activeBanks(tpm, pcr)
   const key = await openEvidenceKey(tpm, state)
   const patiently = patientAccess(settings)
@@ -75,6 +75,15 @@ async function openParts(tpm: Tpm, settings: BrokerSettings): Promise<Parts & { 
   const log = await MeasuredLog.open({ tpm, state, pcr, banks, boot })
   const chains = await Chains.open(state)
   return { tpm, identity, key, log, chains, logPcr: pcr, boot, banks }
+}
+
+async function bootId(): Promise<string> {
+  const path = "/proc/sys/kernel/random/boot_id"
+  try {
+    return (await readFile(path, "utf8")).trim()
+  } catch (error) {
+    throw new LastingFault(`cannot read ${path}: ${String(error)}`, "let the broker's unit see it: ProcSubset=all")
+  }
 }
 
 /** A second connection for what may take long. */
@@ -93,7 +102,7 @@ async function activeBanks(tpm: Tpm, pcr: number): Promise<HashAlgorithm[]> {
   const active = (await tpm.banks()).filter(({ pcrs }) => pcrs.includes(pcr)).map(({ bank }) => bank)
   const banks = active.filter((bank): bank is HashAlgorithm => Object.hasOwn(hashIdentifiers, bank))
   if (banks.includes("sha256")) return banks
-  throw new Fault(
+  throw new LastingFault(
     `the TPM's sha256 bank is not active for PCR ${pcr}`,
     "switch it on in the firmware's settings, or with tpm2_pcrallocate sha256:all and a reboot",
   )
@@ -121,8 +130,8 @@ function serve(parts: Parts, description: Description): Broker {
         return await work()
       } catch (error) {
         hung ||= tpm.hung || (error instanceof Error && "code" in error && error.code === "TPM_HUNG")
-        if (tpm.usable && !hung) throw error
-        const fault = new Fault(`the TPM is lost: ${error instanceof Error ? error.message : String(error)}`, lostHint)
+        if (tpm.usable && !hung) throw faultOf(error)
+        const fault = new Fault(`the TPM is lost: ${faultOf(error).message}`, lostHint)
         void queue.close(fault)
         declareLost(fault)
         throw fault

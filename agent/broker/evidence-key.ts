@@ -8,7 +8,7 @@ import { z } from "zod"
 import { STORAGE_PARENT, type Tpm, type TpmObject } from "../../node-tpm2/index.ts"
 import { tpmName } from "../../attestation/protocol/evidence.ts"
 import { base64, base64Exactly, fromBase64, fromHex, toBase64, toHex } from "../../attestation/wire/text.ts"
-import { Fault } from "./fault.ts"
+import { LastingFault } from "./fault.ts"
 import type { StateDirectory } from "./state.ts"
 
 ed.hashes.sha512 = message => new Uint8Array(createHash("sha512").update(message).digest())
@@ -66,7 +66,10 @@ async function unsealKey(tpm: Tpm, state: StateDirectory, parent: TpmObject, kno
   if (toBase64(publicKey) === known.publicKey) return keyFrom(seed, publicKey)
   seed.fill(0)
   const where = state.pathOf(file)
-  throw new Fault(`the sealed seed is not of the key in ${where}`, `restore ${where}, or remove it and join again`)
+  throw new LastingFault(
+    `the sealed seed is not of the key in ${where}`,
+    `restore ${where}, or remove it and join again`,
+  )
 }
 
 /** The library signs from the seed, so the seed stays in this one place until the broker ends. */

@@ -65,13 +65,13 @@ async function quoteUntilAtRest(parts: Parts, request: Request, secret: Uint8Arr
   let opened = before
   for (let attempt = 0; attempt < mostQuotes; attempt++) {
     const body = await nextBody(parts, request)
-    const quoted = await quoteOver(parts, body, secret)
-    if (quoted === "counters moved") opened = (await followEpoch(parts)) || opened
-    else if (quoted !== "pcrs moved") return finish(parts, body, quoted, opened)
+    const quoted = await quoteOver(parts, body, secret).catch(error => keyReplaced(parts, error))
+    if (quoted === "counters moved") opened = true
+    else if (typeof quoted !== "string") return finish(parts, body, quoted, opened)
   }
   throw new Fault(
-    `PCRs moved under each of ${mostQuotes} quotes`,
-    "ask again later; if it repeats, find out what extends PCRs all the time, or select fewer of them",
+    `PCRs, counters or the AK changed under each of ${mostQuotes} quotes`,
+    "ask again later; if it repeats, find out what else uses the TPM, or select fewer PCRs",
   )
 }
 
@@ -104,11 +104,27 @@ async function quoteOver(
   const { tpm, identity, log, logPcr } = parts
   const { attest, signature } = await tpm.quote(identity.ak, qualifyingData(body, secret), [body.selection])
   const quote = decode(quoteCodec, attest)
-  if (!sameEpoch(quote.clock, log.epoch)) return "counters moved"
+  if (!sameEpoch(quote.clock, log.epoch) && (await followEpoch(parts))) return "counters moved"
   const values = await valuesOf(tpm, body, quote)
   if (!values) return "pcrs moved"
   log.compare(values.get(logPcr) ?? new Uint8Array(0))
   return { attest, signature, values }
+}
+
+/** What a TPM says when the AK is loaded no more, or another key stands at its handle. */
+const keyGone: ReadonlySet<unknown> = new Set([
+  "TPM_RC_REFERENCE_H0",
+  "TPM_RC_HANDLE",
+  "TPM_RC_BAD_AUTH",
+  "TPM_RC_AUTH_FAIL",
+])
+
+/** The TPM was restarted between the look at its counters and the quote, or somebody flushed the AK: it is loaded anew. */
+async function keyReplaced(parts: Parts, error: unknown): Promise<"counters moved" | "key replaced"> {
+  if (!parts.tpm.usable || !(error instanceof Error && "code" in error && keyGone.has(error.code))) throw error
+  if (await followEpoch(parts)) return "counters moved"
+  await parts.identity.reload()
+  return "key replaced"
 }
 
 /** The values that were quoted. What moved before the quote only is seen by reading once more. */

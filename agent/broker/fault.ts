@@ -10,9 +10,17 @@ export class Fault extends Error {
   }
 }
 
-/** The hint that an error carries, or an empty text. */
-export const hintOf = (error: unknown): string =>
-  error instanceof Error && "hint" in error && typeof error.hint === "string" ? error.hint : ""
+/** A failure that trying again does not mend: a supervisor should not start the broker anew until a person was there. */
+export class LastingFault extends Fault {}
+
+/** What went wrong, with the fix apart from it. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof Fault) return error
+  if (!(error instanceof Error)) return new Fault(String(error), "")
+  const hint = "hint" in error && typeof error.hint === "string" ? error.hint : ""
+  const told = hint !== "" && error.message.endsWith(`: ${hint}`)
+  return new Fault(told ? error.message.slice(0, -hint.length - 2) : error.message, hint)
+}
 
 /** Tells people on stderr, in house style. */
 export function say(message: string, hint = ""): void {

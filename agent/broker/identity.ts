@@ -16,7 +16,7 @@ import { tpmName } from "../../attestation/protocol/evidence.ts"
 import type { Identity } from "../../attestation/protocol/message.ts"
 import { nameOf, readPublic } from "../../attestation/tcg/public.ts"
 import { base64, fromBase64, fromHex, hex, toBase64, toHex } from "../../attestation/wire/text.ts"
-import { Fault, say } from "./fault.ts"
+import { Fault, LastingFault, say } from "./fault.ts"
 import type { StateDirectory } from "./state.ts"
 
 /** Templates in the order of preference, where their certificates stand, and where an EK may have been made persistent. */
@@ -170,7 +170,7 @@ async function loadEk(tpm: Tpm, known: Stored, state: StateDirectory): Promise<T
 }
 
 const otherTpm = (state: StateDirectory, key: string, is: string, recorded: string): Fault =>
-  new Fault(
+  new LastingFault(
     `this is not the TPM that ${state.path} was made with: its ${key} is ${is}, recorded is ${recorded}`,
     `use the TPM of before; if it was exchanged, move ${state.path} away and join again`,
   )

@@ -3,7 +3,8 @@ import { createServer, type Server, type Socket } from "node:net"
 import { parseArgs } from "node:util"
 import { listenLocal, serveVerbs } from "../../local/call.ts"
 import { type Broker, type BrokerSettings, openBroker } from "./broker.ts"
-import { Fault, hintOf, say } from "./fault.ts"
+import { Fault, faultOf, LastingFault, say } from "./fault.ts"
+import { openState } from "./state.ts"
 import { verbs } from "./verbs.ts"
 
 /** sysexits.h: what a supervisor may read from how the broker ended. */
@@ -91,7 +92,14 @@ function end(code: number, hung: boolean): void {
   process.exit(code)
 }
 
+/** One broker to a directory: a second one, on another socket, would write into the first one's log. */
+async function lock(state: string): Promise<Server> {
+  const { pathOf } = await openState(state)
+  return listenLocal(pathOf("lock"), 0o600)
+}
+
 async function run(options: Options): Promise<void> {
+  const held = await lock(options.state)
   const broker = await openBroker(options)
   const server = await listen(options)
   const open = connectionsOf(server)
@@ -104,22 +112,29 @@ async function run(options: Options): Promise<void> {
     server.close()
     await broker.stop()
     await endAll(server, open)
+    held.close()
     end(0, broker.hung())
   }
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop())
   if (options.attached) process.stdin.once("end", () => void stop()).resume()
 }
 
+/** Codes of node-tpm2 that only a person mends. */
+const lasting: ReadonlySet<string> = new Set(["TPM_TCTI_REFUSED", "TPM_LIBRARY_MISSING", "TPM_NAME_MISMATCH"])
+
 function explain(error: unknown): void {
-  const code = error instanceof Error && "code" in error ? error.code : ""
-  say(error instanceof Error ? error.message : String(error), hintOf(error))
-  end(code === "TPM_TCTI_REFUSED" ? exit.configuration : exit.temporary, code === "TPM_HUNG")
+  const code = error instanceof Error && "code" in error ? String(error.code) : ""
+  const { message, hint } = faultOf(error)
+  say(message, hint)
+  const lasts = error instanceof LastingFault || lasting.has(code)
+  end(lasts ? exit.configuration : exit.temporary, code === "TPM_HUNG")
 }
 
 try {
   const options = readOptions(process.argv.slice(2))
   await run(options).catch(explain)
 } catch (error) {
-  say(error instanceof Error ? error.message : String(error), hintOf(error))
+  const { message, hint } = faultOf(error)
+  say(message, hint === "" ? usage : hint)
   process.exit(exit.usage)
 }

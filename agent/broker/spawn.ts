@@ -35,7 +35,13 @@ export type SpawnedBroker = Omit<Caller<typeof verbs>, "close"> & {
   close(): Promise<void>
 }
 
-export const spawnDefaults = { pcr: 23, deadline: 10_000, pause: 1000, callDeadline: 120_000, patience: 30_000 } as const
+export const spawnDefaults = {
+  pcr: 23,
+  deadline: 10_000,
+  pause: 1000,
+  callDeadline: 120_000,
+  patience: 30_000,
+} as const
 
 /** Calls on a broker at `socket`, whoever runs it. Each call is a connection of its own, so that none outlives a broker. */
 export function brokerAt({ socket, callDeadline, patience }: BrokerSocket): Omit<Caller<typeof verbs>, "close"> {

@@ -6,7 +6,7 @@ import { mkdir, open, readFile, rename } from "node:fs/promises"
 import { join } from "node:path"
 import type { ZodType } from "zod"
 import { readJson, writeJson } from "../../attestation/wire/json.ts"
-import { Fault } from "./fault.ts"
+import { LastingFault } from "./fault.ts"
 
 /** The most bytes of one file of state. */
 const fileLimit = 1 << 20
@@ -40,7 +40,10 @@ async function readState<T>(path: string, schema: ZodType<T>): Promise<T | undef
     return readJson(schema, bytes, fileLimit)
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error)
-    throw new Fault(`${path} is not as the broker wrote it: ${problem}`, "restore it, or move it away and join again")
+    throw new LastingFault(
+      `${path} is not as the broker wrote it: ${problem}`,
+      "restore it, or move it away and join again",
+    )
   }
 }
 

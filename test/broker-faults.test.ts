@@ -1,0 +1,372 @@
+/** What does the broker's log say after a crash, a reboot, a suspend or a lost TPM? What its PCR holds, at every point. */
+import { appendFileSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import type { LogEvent } from "../attestation/protocol/event.ts"
+import { fromBase64, fromHex } from "../attestation/wire/text.ts"
+import { openTpm, STORAGE_PARENT } from "../node-tpm2/index.ts"
+import {
+  type BrokerProcess,
+  findingsOf,
+  holdsBytes,
+  judge,
+  killBrokers,
+  logFile,
+  measurement,
+  payloadOf,
+  pcrRead,
+  readLog,
+  replayByHand,
+  report,
+  startBroker,
+  stopBroker,
+} from "./broker-process.ts"
+import { commandCodes, gate, type HeldTpm, holdTpm } from "./held-tpm.ts"
+import { startSwtpm, type Swtpm } from "./swtpm.ts"
+
+let tpm: Swtpm
+let held: HeldTpm
+
+beforeEach(async () => {
+  tpm = await startSwtpm()
+  held = await holdTpm(tpm)
+})
+
+afterEach(async () => {
+  await killBrokers()
+  await held.close()
+  await tpm.stop()
+})
+
+const append = (broker: BrokerProcess, value: string) => broker.call("append", { event: measurement(value) })
+
+const runningLog = async (broker: BrokerProcess): Promise<string> => {
+  const { log } = await broker.call("identity", {})
+  return logFile(broker, log.resetCount, log.restartCount)
+}
+
+const eventsIn = async (broker: BrokerProcess): Promise<LogEvent[]> =>
+  readLog(await runningLog(broker)).map(({ content }) => JSON.parse(content) as LogEvent)
+
+/** The log replays, by coreutils, to what tpm2_pcrread says; and the verifier agrees. */
+async function expectSound(broker: BrokerProcess): Promise<void> {
+  expect(await replayByHand(tpm, await runningLog(broker), "sha256")).toBe(await pcrRead(tpm, "sha256", 23))
+  const { envelope } = await report(broker)
+  expect(findingsOf(await judge(broker, envelope))).toEqual([])
+}
+
+/** mulberry32: the same moments in every run. */
+function seeded(seed: number): (below: number) => number {
+  let state = seed
+  return below => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
+  }
+}
+
+/** Suspend to memory and back, or power off and on, as the firmware does it, under a process that goes on. */
+async function cycle(kind: "suspend" | "reboot"): Promise<void> {
+  const how = kind === "reboot" ? ["-c"] : []
+  await tpm.tool("tpm2_shutdown", ...how)
+  await tpm.tool("swtpm_ioctl", "--unix", join(tpm.directory, "s.ctrl"), "-i")
+  await tpm.tool("tpm2_startup", ...how)
+}
+
+describe("a broker that is killed", () => {
+  it("leaves a log that the next start makes whole, wherever between log and extend it was (C22, M13)", async () => {
+    const random = seeded(23)
+    for (let round = 0; round < 6; round++) {
+      const broker = startBroker(tpm, { tcti: held.tcti })
+      const { log } = await broker.call("identity", {})
+      for (let i = random(3); i > 0; i--) await append(broker, `round ${round}, record ${i}`)
+      const stopped = gate()
+      const side = round % 2 === 0 ? "before" : "after"
+      held[side] = code => (code === commandCodes.extend ? stopped.wait() : Promise.resolve())
+      const lost = append(broker, `round ${round}, the last`).catch(() => "lost")
+      await stopped.reached
+      const path = logFile(broker, log.resetCount, log.restartCount)
+      const gives = await replayByHand(tpm, path, "sha256")
+      expect(gives === (await pcrRead(tpm, "sha256", 23))).toBe(side === "after")
+      broker.kill("SIGKILL")
+      await broker.ended
+      expect(await lost).toBe("lost")
+      held[side] = async () => undefined
+      stopped.open()
+      if (random(2) === 0) appendFileSync(path, '{"recnum":99,"pcr":23,"dig')
+      const next = startBroker(tpm, { tcti: held.tcti })
+      await expectSound(next)
+      expect(next.said().includes("is extended now")).toBe(side === "before")
+      expect((await eventsIn(next)).filter(({ type }) => type === "assay.epoch.v1").length).toBe(1)
+      await stopBroker(next)
+    }
+  })
+
+  it("recovers its very first record too", async () => {
+    const stopped = gate()
+    held.before = code => (code === commandCodes.extend ? stopped.wait() : Promise.resolve())
+    const broker = startBroker(tpm, { tcti: held.tcti })
+    await stopped.reached
+    broker.kill("SIGKILL")
+    await broker.ended
+    held.before = async () => undefined
+    const next = startBroker(tpm, { tcti: held.tcti })
+    await expectSound(next)
+    expect(await eventsIn(next)).toMatchObject([{ type: "assay.epoch.v1", reason: "join" }])
+  })
+
+  it("never uses a number twice, and its next chain names the last evidence that was finished (M14, M15)", async () => {
+    const broker = startBroker(tpm, { tcti: held.tcti })
+    const first = await report(broker)
+    const stopped = gate()
+    held.after = code => (code === commandCodes.quote ? stopped.wait() : Promise.resolve())
+    const lost = report(broker).catch(() => "lost")
+    await stopped.reached
+    const chains = readFileSync(join(broker.state, "chains.json"), "utf8")
+    expect(JSON.parse(chains)).toMatchObject([{ sequence: "2", last: { sequence: "1", digest: first.evidence } }])
+    broker.kill("SIGKILL")
+    expect(await lost).toBe("lost")
+    held.after = async () => undefined
+    stopped.open()
+    const next = startBroker(tpm, { tcti: held.tcti })
+    const { chain } = payloadOf((await report(next)).envelope).body
+    const { id } = payloadOf(first.envelope).body.chain
+    expect(chain).toMatchObject({
+      sequence: "1",
+      previous: null,
+      predecessor: { id, sequence: "1", digest: first.evidence },
+    })
+    expect(chain.id).not.toBe(id)
+  })
+})
+
+describe("a new epoch", () => {
+  it("begins with a reboot of the TPM, also under a running broker, and names the log before", async () => {
+    const broker = startBroker(tpm)
+    expect(await append(broker, "before")).toMatchObject({ opened: false })
+    const before = (await broker.call("identity", {})).log
+    await cycle("reboot")
+    const { log, opened } = await append(broker, "after")
+    expect(opened).toBe(true)
+    expect(log).toMatchObject({ resetCount: before.resetCount + 1, restartCount: 0, records: 2 })
+    const previous = { length: before.length, digest: before.digest }
+    expect((await eventsIn(broker))[0]).toMatchObject({ reason: "boot", previous })
+    expect((await append(broker, "again")).opened).toBe(false)
+    await expectSound(broker)
+  })
+
+  it("begins with a resume from suspend, and the evidence says that it did", async () => {
+    const broker = startBroker(tpm)
+    const before = (await append(broker, "before")).log
+    await cycle("suspend")
+    const { envelope, opened, log } = await report(broker)
+    expect(opened).toBe(true)
+    expect(log).toMatchObject({ resetCount: before.resetCount, restartCount: before.restartCount + 1, records: 1 })
+    expect((await eventsIn(broker))[0]).toMatchObject({ reason: "resume", previous: { digest: before.digest } })
+    expect(findingsOf(await judge(broker, envelope))).toEqual([])
+    await expectSound(broker)
+  })
+
+  it("is seen in the quote when the counters move after the broker looked at them", async () => {
+    const broker = startBroker(tpm, { tcti: held.tcti })
+    await report(broker)
+    const stopped = gate()
+    let holds = true
+    held.before = code => (holds && code === commandCodes.quote ? stopped.wait() : Promise.resolve())
+    const asked = report(broker)
+    await stopped.reached
+    holds = false
+    await cycle("suspend")
+    stopped.open()
+    const { envelope, opened } = await asked
+    expect(opened).toBe(true)
+    expect(payloadOf(envelope).body.chain.sequence).toBe("3")
+    expect(findingsOf(await judge(broker, envelope))).toEqual([])
+  })
+
+  it("begins with the record that a suspend left alone in the PCR (M13)", async () => {
+    const broker = startBroker(tpm, { tcti: held.tcti })
+    await append(broker, "before")
+    const stopped = gate()
+    let holds = true
+    held.before = code => (holds && code === commandCodes.extend ? stopped.wait() : Promise.resolve())
+    const asked = append(broker, "written before the suspend, extended after it")
+    await stopped.reached
+    holds = false
+    await cycle("suspend")
+    stopped.open()
+    await asked
+    expect((await append(broker, "later")).opened).toBe(true)
+    expect(await replayByHand(tpm, await runningLog(broker), "sha256")).toBe(await pcrRead(tpm, "sha256", 23))
+    const events = await eventsIn(broker)
+    expect(events.map(({ type }) => type).toSorted()[0]).toBe("assay.epoch.v1")
+    expect(events.length).toBe(3)
+    expect(events[1]).toMatchObject({ type: "assay.epoch.v1", reason: "resume" })
+    const { envelope } = await report(broker)
+    expect(findingsOf(await judge(broker, envelope)).filter(id => id !== "log.epoch")).toEqual([])
+  })
+
+  it("begins after a start that finds its log lost, and the verifier sees that it does not replay", async () => {
+    const broker = startBroker(tpm)
+    await append(broker, "gone")
+    const path = await runningLog(broker)
+    await stopBroker(broker)
+    rmSync(path)
+    const next = startBroker(tpm)
+    expect(await eventsIn(next)).toMatchObject([{ reason: "lost", previous: null }])
+    const { envelope } = await report(next)
+    expect(findingsOf(await judge(next, envelope))).toEqual(["log.replay"])
+  })
+})
+
+describe("a log that was touched", () => {
+  it("is kept as it is, and refused by the verifier", async () => {
+    const broker = startBroker(tpm)
+    for (const value of ["one", "two", "three"]) await append(broker, value)
+    const path = await runningLog(broker)
+    await stopBroker(broker)
+    const lines = readFileSync(path, "utf8").split("\n")
+    truncateSync(path, Buffer.byteLength(`${lines.slice(0, 2).join("\n")}\n`))
+    const next = startBroker(tpm)
+    const { envelope } = await report(next)
+    expect(findingsOf(await judge(next, envelope))).toEqual(["log.replay"])
+    expect(next.said()).toContain("evidence will be refused")
+    await stopBroker(next)
+    appendFileSync(path, "no record\n")
+    const third = startBroker(tpm)
+    const size = statSync(path).size
+    expect(findingsOf(await judge(third, (await report(third)).envelope))).toEqual(["log.malformed"])
+    expect(statSync(path).size).toBe(size)
+    expect(third.said()).toContain("cannot be read")
+  })
+
+  it("has an end: what does not fit is refused, and what is there still replays", async () => {
+    const broker = startBroker(tpm)
+    const facts = Array.from({ length: 240 }, (_, i) => [String(i), "x".repeat(4000)] as const)
+    const large = { type: "assay.measurement.v1", source: "kernel", subject: "", state: "present", facts }
+    const grow = async (): Promise<never> => {
+      for (;;) await broker.call("append", { event: JSON.stringify(large) })
+    }
+    await expect(grow()).rejects.toMatchObject({
+      message: expect.stringContaining("log is full"),
+      hint: expect.stringContaining("boot"),
+    })
+    await append(broker, "a small one")
+    await expectSound(broker)
+  })
+})
+
+describe("a TPM that is lost", () => {
+  it("and hangs: every caller is told so, and the broker ends by itself", async () => {
+    const broker = startBroker(tpm, { deadline: 400 })
+    await broker.call("identity", {})
+    await tpm.kill("SIGSTOP")
+    const calls = [append(broker, "one"), append(broker, "two"), report(broker)]
+    for (const call of calls)
+      await expect(call).rejects.toMatchObject({
+        message: expect.stringContaining("the TPM is lost"),
+        hint: expect.stringContaining("started anew"),
+      })
+    expect(await broker.ended).toEqual({ code: null, signal: "SIGKILL" })
+    expect(broker.said()).toMatch(/assay: broker: the TPM is lost: .*no answer within 400 ms\nassay: hint: /)
+    await tpm.kill("SIGCONT")
+    await expectSound(startBroker(tpm))
+  })
+
+  it("and hangs at the start: the broker says so and ends", async () => {
+    await tpm.kill("SIGSTOP")
+    const broker = startBroker(tpm, { deadline: 300 })
+    expect(await broker.ended).toEqual({ code: null, signal: "SIGKILL" })
+    expect(broker.said()).toContain("no answer within 300 ms")
+    await tpm.kill("SIGCONT")
+  })
+
+  it("and dies: the broker ends with the code for a failure that passes", async () => {
+    const broker = startBroker(tpm)
+    await broker.call("identity", {})
+    await tpm.kill("SIGKILL")
+    await expect(append(broker, "one")).rejects.toThrow("the TPM is lost")
+    expect(await broker.ended).toEqual({ code: 75, signal: null })
+  })
+
+  it("and is another one: nothing is done, and the fix is named", async () => {
+    await stopBroker(await joined(startBroker(tpm)))
+    const other = await startSwtpm({ identity: "second" })
+    try {
+      renameSync(join(tpm.directory, "state"), join(other.directory, "state"))
+      const broker = startBroker(other)
+      expect((await broker.ended).code).toBe(78)
+      expect(broker.said()).toMatch(/not the TPM|the key is .*, not/)
+      expect(broker.said()).toContain("assay: hint: ")
+    } finally {
+      await other.stop()
+    }
+  })
+})
+
+const joined = async (broker: BrokerProcess): Promise<BrokerProcess> => {
+  await broker.call("identity", {})
+  return broker
+}
+
+describe("what nobody else may have", () => {
+  it("the seed never crosses the bus in the clear, neither when it is made nor when it is read back", async () => {
+    const broker = await joined(startBroker(tpm, { tcti: held.tcti }))
+    const { identity } = await broker.call("identity", {})
+    await stopBroker(broker)
+    const next = await joined(startBroker(tpm, { tcti: held.tcti }))
+    expect((await next.call("identity", {})).identity.evidenceKey).toBe(identity.evidenceKey)
+    await stopBroker(next)
+    const codes = held.seen.filter(each => each.length > 10).map(each => Buffer.from(each).readUInt32BE(6))
+    expect(codes).toContain(commandCodes.create)
+    expect(codes).toContain(commandCodes.unseal)
+    const seed = await seedByHand(join(tpm.directory, "state"))
+    expect(await publicKeyOf(seed)).toBe(identity.evidenceKey)
+    for (const each of held.seen) expect(holdsBytes(each, seed)).toBe(false)
+  })
+
+  it("a second broker on the same state is refused while the first runs", async () => {
+    const broker = await joined(startBroker(tpm))
+    renameSync(broker.socket, `${broker.socket}.moved`)
+    const second = startBroker(tpm)
+    expect((await second.ended).code).toBe(75)
+    expect(second.said()).toContain("lock is served already")
+  })
+})
+
+/** The seed, unsealed past the held bus. */
+async function seedByHand(state: string): Promise<Uint8Array> {
+  const stored = JSON.parse(readFileSync(join(state, "evidence-key.json"), "utf8")) as Record<string, string>
+  const [publicArea, privateArea] = [
+    fromBase64(stored["sealedPublic"] ?? ""),
+    fromBase64(stored["sealedPrivate"] ?? ""),
+  ]
+  const own = await openTpm(tpm.tcti, { deadline: 10_000, allowSoftware: true })
+  try {
+    const { object: parent } = await own.createPrimary("endorsement", STORAGE_PARENT)
+    return await own.unseal(parent, fromHex(stored["parent"] ?? ""), { publicArea, privateArea })
+  } finally {
+    await own.close()
+  }
+}
+
+/** What openssl says is the public key of a seed (RFC 8410, PKCS#8). */
+async function publicKeyOf(seed: Uint8Array): Promise<string> {
+  const pkcs8 = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed])
+  writeFileSync(join(tpm.directory, "seed.der"), pkcs8)
+  await tpm.tool(
+    "openssl",
+    "pkey",
+    "-inform",
+    "DER",
+    "-in",
+    "seed.der",
+    "-pubout",
+    "-outform",
+    "DER",
+    "-out",
+    "public.der",
+  )
+  return readFileSync(join(tpm.directory, "public.der")).subarray(-32).toString("base64")
+}
