@@ -25,7 +25,7 @@ fail() {
 
 # --- 1. What is needed: looked for as programs and libraries, so that it does not matter who installed them ----------
 
-programs="swtpm swtpm_setup swtpm_localca swtpm_ioctl tpm2_quote fsverity jq openssl"
+programs="swtpm swtpm_setup swtpm_localca swtpm_ioctl tpm2_quote fsverity jq openssl systemd-analyze"
 libraries="libtss2-esys.so.0 libtss2-mu.so.0 libtss2-tctildr.so.0 libtss2-rc.so.0
   libtss2-tcti-swtpm.so.0 libtss2-tcti-device.so.0"
 
@@ -34,16 +34,16 @@ packages_of() {
   case $1 in
     debian:12 | ubuntu:22.04)
       echo swtpm swtpm-tools tpm2-tools libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-tctildr0 libtss2-rc0 \
-        libtss2-tcti-swtpm0 libtss2-tcti-device0 fsverity jq openssl ;;
+        libtss2-tcti-swtpm0 libtss2-tcti-device0 fsverity jq openssl systemd ;;
     debian:13 | debian: | ubuntu:2[4-9].*)
       echo swtpm swtpm-tools tpm2-tools libtss2-esys-3.0.2-0t64 libtss2-mu-4.0.1-0t64 libtss2-tctildr0t64 \
-        libtss2-rc0t64 libtss2-tcti-swtpm0t64 libtss2-tcti-device0t64 fsverity jq openssl ;;
+        libtss2-rc0t64 libtss2-tcti-swtpm0t64 libtss2-tcti-device0t64 fsverity jq openssl systemd ;;
     fedora:* | rhel:* | centos:* | rocky:* | almalinux:*)
-      echo swtpm swtpm-tools tpm2-tools tpm2-tss fsverity-utils jq openssl ;;
-    arch:*) echo swtpm tpm2-tools tpm2-tss fsverity-utils jq openssl ;;
+      echo swtpm swtpm-tools tpm2-tools tpm2-tss fsverity-utils jq openssl systemd ;;
+    arch:*) echo swtpm tpm2-tools tpm2-tss fsverity-utils jq openssl systemd ;;
     opensuse*)
       echo swtpm tpm2.0-tools libtss2-esys0 libtss2-mu0 libtss2-tctildr0 libtss2-rc0 libtss2-tcti-swtpm0 \
-        libtss2-tcti-device0 fsverity-utils jq openssl ;;
+        libtss2-tcti-device0 fsverity-utils jq openssl systemd ;;
   esac
 }
 
@@ -103,7 +103,7 @@ install_in_private() {
   rm -rf "$deb" "$apt"
   mkdir -p "$deb" "$apt/lists/partial" "$apt/archives/partial"
   # What the system has need not be fetched, save what we came for; and nothing that is installed may object to that.
-  awk -v RS= -v ORS='\n\n' '!/^Package: (swtpm|libtpms|libtss2|tpm2-tools|fsverity|libfsverity|jq|libjq|openssl)/' \
+  awk -v RS= -v ORS='\n\n' '!/^Package: (swtpm|libtpms|libtss2|tpm2-tools|fsverity|libfsverity|jq|libjq|openssl|systemd\n)/' \
     /var/lib/dpkg/status | grep -Ev '^(Pre-)?Depends:' >"$apt/status"
   # shellcheck disable=SC2086
   private_apt update -qq >.cache/apt.log &&
@@ -184,7 +184,8 @@ EOF
 }
 
 library_path() {
-  for directory in "$deb"/lib/*-linux-gnu "$deb"/usr/lib/*-linux-gnu "$deb"/usr/lib/*-linux-gnu/swtpm; do
+  for directory in "$deb"/lib/*-linux-gnu "$deb"/lib/*-linux-gnu/systemd "$deb"/usr/lib/*-linux-gnu \
+    "$deb"/usr/lib/*-linux-gnu/systemd "$deb"/usr/lib/*-linux-gnu/swtpm; do
     [ ! -d "$directory" ] || echo "$directory"
   done | paste -sd: -
 }

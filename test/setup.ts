@@ -1,7 +1,7 @@
 /** May the tests begin? They need the pinned Node and what scripts/setup.sh installs, and say so before all else. */
 import { execFileSync } from "node:child_process"
 
-const needed = ["swtpm", "swtpm_setup", "tpm2_quote", "fsverity", "jq", "openssl"]
+const needed = ["swtpm", "swtpm_setup", "tpm2_quote", "fsverity", "jq", "openssl", "systemd-analyze"]
 
 export default function setUp(): void {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
