@@ -74,7 +74,9 @@ describe.each(["ecc", "rsa"] as const)("what tpm2-tools make with an AK of kind 
 })
 
 test("C14 a key of the owner hierarchy shows that it is one", async () => {
-  const { tpm, file } = await startMachine()
+  const machine = await startMachine()
+  const { tpm } = machine
+  const file = (name: string): Uint8Array => machine.file(name)
   const attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|sign"
   const create = ["-C", "o", "-g", "sha256", "-G", "ecc256:ecdsa-sha256:null", "-a", attributes]
   const proof = ["--creation-data", "c.data", "-d", "c.hash", "-t", "c.ticket"]

@@ -1,11 +1,12 @@
 /**
  * Who signed these bytes? DSSE v1 envelopes (secure-systems-lab/dsse, protocol.md): the signature is over the pre-authentication
- * encoding (PAE) of payload type and payload, exactly as they came. Ed25519 as OpenSSL decides it (RFC 8032, cofactorless).
+ * encoding (PAE) of payload type and payload, exactly as they came. Ed25519 is RFC 8032's, cofactorless,
+ * and without points of small order: on those, versions of OpenSSL disagree.
  */
 import { createHash, createPublicKey, verify } from "node:crypto"
 import { z } from "zod"
 import { readExact, writeExact } from "../wire/json.ts"
-import { base64, base64Exactly, fromBase64, hex, toBase64 } from "../wire/text.ts"
+import { base64, base64Exactly, fromBase64, hex, toBase64, toHex } from "../wire/text.ts"
 
 /** The payload types of this project. */
 export const payloadTypes = {
@@ -47,8 +48,22 @@ export function toPem(publicKey: Uint8Array): string {
   return `-----BEGIN PUBLIC KEY-----\n${spki(publicKey).toString("base64")}\n-----END PUBLIC KEY-----\n`
 }
 
-/** Whether `publicKey` (32 bytes) signed `message`; false also for a key that is none. */
+/** Every encoding of a point whose order divides eight, its sign bit cleared. Such a key or R fits many messages. */
+const smallOrder: ReadonlySet<string> = new Set([
+  "00".repeat(32),
+  `01${"00".repeat(31)}`,
+  `ec${"ff".repeat(30)}7f`,
+  `ed${"ff".repeat(30)}7f`,
+  `ee${"ff".repeat(30)}7f`,
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+])
+const isSmallOrder = (point: Uint8Array): boolean => smallOrder.has(toHex(point.with(31, (point[31] ?? 0) & 0x7f)))
+
+/** Whether `publicKey` (32 bytes) signed `message`; false also for a key or a signature that is none. */
 export function ed25519Verifies(publicKey: Uint8Array, message: Uint8Array, sig: Uint8Array): boolean {
+  if (publicKey.length !== 32 || sig.length !== 64) return false
+  if (isSmallOrder(publicKey) || isSmallOrder(sig.subarray(0, 32))) return false
   try {
     const key = createPublicKey({ key: spki(publicKey), format: "der", type: "spki" })
     return verify(null, message, key, sig)
