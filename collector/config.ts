@@ -21,7 +21,7 @@ export const defaults = Object.freeze({
   listen: Object.freeze({ host: "0.0.0.0", port: 7443 }),
   /** what invitations say; port 0 is the one listened on */
   advertise: Object.freeze({ port: 0 }),
-  challenge: Object.freeze({ every: 300, deadline: 120, stale: 900 }),
+  challenge: Object.freeze({ every: 300, deadline: 600, stale: 900 }),
   invitation: Object.freeze({ lifetime: 86_400 }),
   /** PCRs that every quote must cover besides the log's own */
   evidence: Object.freeze({ pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) }),

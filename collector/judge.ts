@@ -8,7 +8,7 @@ import { Malformed, decode } from "../attestation/wire/codec.ts"
 import { fromBase64, sameBytes } from "../attestation/wire/text.ts"
 import { quote } from "../attestation/tcg/attest.ts"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
-import { type Payload, readPayload } from "../attestation/protocol/evidence.ts"
+import { evidenceDigest, type Payload, readPayload } from "../attestation/protocol/evidence.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import { type Finding, finding } from "../attestation/verify/finding.ts"
 import type { Logs } from "../attestation/verify/log.ts"
@@ -75,7 +75,7 @@ type Bench = {
 }
 
 /** What the bytes claim, so that what belongs to it can be looked up. Nothing in it is believed. */
-type Claim = { readonly payload: Payload; readonly clock: Seen["clock"] }
+type Claim = { readonly digest: string; readonly payload: Payload; readonly clock: Seen["clock"] }
 
 async function judge(bench: Bench, submission: Submission): Promise<Judged> {
   const { store, now, pcrs } = bench
@@ -93,7 +93,7 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
   const question = await questionOf(store, submission, claimedAttester, claim.payload, received)
   const logs = await assemble(store, claimedAttester, claim, delivered.logs)
   const outcome = verify({ envelope: delivered.envelope, logs }, { keys, asked: question.asked, pcrs, now: received })
-  if (!outcome.authentic || !enrolment) return refuse(outcome.authentic ? [strange] : outcome.findings, null)
+  if (!outcome.authentic || !enrolment) return refuse(outcome.authentic ? [strange] : outcome.findings, claim.digest)
 
   const { evidence } = outcome
   const kept = await store.archived(evidence.digest)
@@ -126,8 +126,9 @@ const pinned = ({ attester, identity }: Enrolment): PinnedKeys => ({
 
 function claimIn(envelope: Uint8Array): Claim | Malformed {
   try {
-    const payload = readPayload(fromBase64(readEnvelope(envelope).payload))
-    return { payload, clock: decode(quote, fromBase64(payload.quote.attest)).clock }
+    const bytes = fromBase64(readEnvelope(envelope).payload)
+    const payload = readPayload(bytes)
+    return { digest: evidenceDigest(bytes), payload, clock: decode(quote, fromBase64(payload.quote.attest)).clock }
   } catch (error) {
     if (error instanceof Malformed) return error
     throw error

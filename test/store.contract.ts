@@ -1,0 +1,278 @@
+/** What every store must do, whatever keeps it: the other half of collector/store.ts. Run by the test of each store. */
+import { randomBytes } from "node:crypto"
+import { beforeEach, describe, expect, test } from "vitest"
+import { unknown } from "../attestation/appraise/state.ts"
+import type { Identity } from "../attestation/protocol/message.ts"
+import { toBase64 } from "../attestation/wire/text.ts"
+import type { Enrolment, Entry, Invitation, Nonce, Place, Recorded, Store } from "../collector/store.ts"
+
+const hex = (bytes: number): string => randomBytes(bytes).toString("hex")
+const name = (): string => `000b${hex(32)}`
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("utf8")
+const bytes = (of: string): Uint8Array => new Uint8Array(Buffer.from(of, "utf8"))
+
+const invitation = (more: Partial<Invitation> = {}): Invitation => ({
+  ...{ id: hex(32), purpose: "attester", name: "gpu-1", by: "Olga", issued: 1000, expires: 9000, accept: null },
+  ...more,
+})
+
+const identity = (attester: string, evidenceKey = toBase64(randomBytes(32))): Identity => ({
+  ...{ attester, ekPublic: "", ekCertificate: null, akPublic: "", evidenceKey },
+  creation: { data: "", attest: "", signature: "" },
+})
+
+type Candidate = Omit<Enrolment, "number">
+const candidate = (attester: string, by: Invitation, more: Partial<Candidate> = {}): Candidate => ({
+  ...{ attester, at: 2000, label: "label", invitation: by.id, identity: identity(attester), ak: name() },
+  endorsement: { kind: "unendorsed" },
+  ...more,
+})
+
+const nonceFor = (attester: string, more: Partial<Nonce> = {}): Nonce => ({
+  ...{ nonce: new Uint8Array(randomBytes(32)), attester, channel: new Uint8Array(randomBytes(32)) },
+  ...{ issued: 3000, expires: 4000 },
+  ...more,
+})
+
+type EntryOptions = Partial<Entry> & {
+  readonly version?: number
+  readonly sequence?: string
+  readonly clockAt?: bigint
+}
+function entry(attester: string, { version = 0, sequence = "1", clockAt = 1n, ...more }: EntryOptions = {}): Entry {
+  return {
+    ...{ digest: hex(32), attester, enrolment: 1, kind: "report", timely: false, nonce: null, asked: null },
+    chain: { id: "c".repeat(32), sequence, previous: null },
+    clock: { resetCount: 1, restartCount: 0, milliseconds: clockAt },
+    ...{ received: 5000, envelope: bytes("envelope"), log: bytes("log\n"), tier: "warning", result: bytes("result") },
+    ...{ gap: null, standing: { version, after: { state: "warning", resetCount: 1, fresh: 3000 } } },
+    ...more,
+  }
+}
+
+const placeOf = ({ attester, chain, clock }: Entry, predecessor: string | null = null): Place => ({
+  ...{ attester, chain, clock, predecessor },
+})
+
+/** Describes the contract of the stores that `open` gives: each call a new, empty one, closed by the caller. */
+export function describeStore(kind: string, open: () => Promise<Store>): void {
+  let store: Store
+  beforeEach(async () => {
+    store = await open()
+  })
+
+  async function enrolled(attester = name()): Promise<string> {
+    const by = invitation()
+    await store.invite(by)
+    await store.enrol(candidate(attester, by))
+    return attester
+  }
+
+  describe(`${kind}: admission`, () => {
+    test("C15 an invitation admits once", async () => {
+      const by = invitation()
+      await store.invite(by)
+      expect(await store.invitation(by.id)).toEqual({ ...by, revoked: false, used: false })
+      const first = await store.enrol(candidate(name(), by))
+      expect(first).toMatchObject({ number: 1 })
+      expect(await store.enrol(candidate(name(), by))).toBe("refused")
+      expect(await store.invitation(by.id)).toMatchObject({ used: true })
+      expect(await store.count()).toBe(1)
+    })
+
+    test("C15 an expired, a revoked, an unknown and a verifier's invitation admit no attester", async () => {
+      const given = [invitation({ expires: 2000 }), invitation(), invitation({ purpose: "verifier" })] as const
+      for (const each of given) await store.invite(each)
+      expect(await store.revoke(given[1].id, "Olga", 1500)).toBe(true)
+      expect(await store.revoke(given[1].id, "Olga", 1600)).toBe(false)
+      expect(await store.revoke(hex(32), "Olga", 1600)).toBe(false)
+      for (const by of [...given, invitation()]) expect(await store.enrol(candidate(name(), by))).toBe("refused")
+      expect(await store.count()).toBe(0)
+    })
+
+    test("C14 enrolling again adds a record; the newest counts and the first stays", async () => {
+      const attester = await enrolled()
+      const by = invitation()
+      await store.invite(by)
+      const endorsement = { kind: "accepted", by: "Karl", reason: "bought it" } as const
+      const again = candidate(attester, by, { endorsement, label: "another" })
+      expect(await store.enrol(again)).toEqual({ ...again, number: 2 })
+      expect(await store.enrolment(attester)).toEqual({ ...again, number: 2 })
+      expect(await store.enrolmentNumber(attester, 1)).toMatchObject({ number: 1, label: "label" })
+      expect(await store.attesters("", 10)).toEqual([{ attester, label: "another", enrolled: 2000 }])
+    })
+
+    test("C14 a key belongs to one attester", async () => {
+      const owner = candidate(name(), invitation())
+      await store.invite(invitation({ id: owner.invitation }))
+      await store.enrol(owner)
+      const thief = name()
+      const [ak, key] = [invitation(), invitation()]
+      for (const each of [ak, key]) await store.invite(each)
+      expect(await store.enrol(candidate(thief, ak, { ak: owner.ak }))).toBe("taken")
+      const withKey = candidate(thief, key, { identity: identity(thief, owner.identity.evidenceKey) })
+      expect(await store.enrol(withKey)).toBe("taken")
+      expect(await store.invitation(ak.id)).toMatchObject({ used: false })
+    })
+
+    test("attesters are listed in pages and found by name, its beginning, or label", async () => {
+      const names = [await enrolled(), await enrolled(), await enrolled()].toSorted()
+      const first = await store.attesters("", 2)
+      expect(first.map(row => row.attester)).toEqual(names.slice(0, 2))
+      expect((await store.attesters(first[1]?.attester ?? "", 2)).map(row => row.attester)).toEqual(names.slice(2))
+      expect(await store.find(names[0]?.slice(0, 40) ?? "")).toHaveLength(1)
+      expect(await store.find("label")).toHaveLength(2)
+      expect(await store.find("%")).toHaveLength(0)
+    })
+  })
+
+  describe(`${kind}: evidence`, () => {
+    test("C16 a nonce is redeemed once, with the evidence, or not at all", async () => {
+      const attester = await enrolled()
+      const nonce = nonceFor(attester)
+      await store.issue(nonce)
+      expect(await store.nonce(nonce.nonce)).toEqual(nonce)
+      const one = entry(attester, { kind: "answer", timely: true, nonce: nonce.nonce, asked: 3000 })
+      expect(await store.record(one)).toBe("recorded")
+      expect(await store.nonce(nonce.nonce)).toBeUndefined()
+      const two = entry(attester, { nonce: nonce.nonce, sequence: "2", version: 1 })
+      expect(await store.record(two)).toBe("spent")
+      expect(await store.archived(two.digest)).toBeUndefined()
+    })
+
+    test("C16 a nonce of another attester, or one that was forgotten, is not redeemed", async () => {
+      const [attester, other] = [await enrolled(), await enrolled()]
+      const [theirs, old] = [nonceFor(other), nonceFor(attester, { expires: 3500 })]
+      for (const each of [theirs, old]) await store.issue(each)
+      expect(await store.record(entry(attester, { nonce: theirs.nonce }))).toBe("spent")
+      await store.forgetNonces(3600)
+      expect(await store.nonce(old.nonce)).toBeUndefined()
+      expect(await store.nonce(theirs.nonce)).toBeDefined()
+      expect(await store.record(entry(attester, { nonce: old.nonce }))).toBe("spent")
+    })
+
+    test("recording is idempotent by digest, and moves only from the standing that it was judged from", async () => {
+      const attester = await enrolled()
+      const one = entry(attester)
+      expect(await store.record(one)).toBe("recorded")
+      expect(await store.record(one)).toBe("known")
+      expect(await store.standing(attester)).toEqual({ ...one.standing.after, version: 1 })
+      const outcomes: Recorded[] = []
+      for (const version of [0, 2, 1]) outcomes.push(await store.record(entry(attester, { version, sequence: "2" })))
+      expect(outcomes).toEqual(["moved", "moved", "recorded"])
+    })
+
+    test("what is kept comes back as it went in", async () => {
+      const attester = await enrolled()
+      const {
+        gap: _gap,
+        standing: _standing,
+        log,
+        nonce: _nonce,
+        ...same
+      } = entry(attester, { sequence: String(2n ** 64n - 1n) })
+      await store.record(entry(attester, { ...same, sequence: same.chain.sequence }))
+      expect(await store.archived(same.digest)).toEqual({ ...same, log: log.length })
+      expect(await store.newest(attester, "any")).toMatchObject({ digest: same.digest })
+      expect(await store.newest(attester, "timely")).toBeUndefined()
+      expect(await store.archived(hex(32))).toBeUndefined()
+    })
+
+    test("evidence of nobody who is enrolled is not kept", async () => {
+      await expect(store.record(entry(name()))).rejects.toThrow()
+    })
+
+    test("M7 neighbours are by number within a chain, and by quote over all", async () => {
+      const attester = await enrolled()
+      const one = entry(attester, { sequence: "9", clockAt: 10n })
+      const two = entry(attester, { sequence: "11", clockAt: 30n, version: 1 })
+      const other = { id: "d".repeat(32), sequence: "1", previous: null }
+      const three = entry(attester, { chain: other, clockAt: 20n, version: 2, log: bytes("log\nmore\n") })
+      for (const each of [one, two, three]) expect(await store.record(each)).toBe("recorded")
+      const between = entry(attester, { sequence: "10", clockAt: 15n })
+      const near = await store.neighbours(placeOf(between, three.digest))
+      expect(near).toMatchObject({ before: { digest: one.digest }, same: undefined, newest: { digest: two.digest } })
+      expect(near).toMatchObject({ older: { digest: one.digest, log: 4 }, newer: { digest: three.digest, log: 9 } })
+      expect(near.knowsPredecessor).toBe(true)
+      expect(text(near.log)).toBe("log\nmore\n")
+      expect((await store.neighbours(placeOf(one, hex(32)))).knowsPredecessor).toBe(false)
+      expect((await store.neighbours(placeOf(one))).same).toMatchObject({ digest: one.digest })
+    })
+
+    test("C7 numbers of 64 bits sort as numbers", async () => {
+      const attester = await enrolled()
+      const [low, high] = [2n ** 63n - 1n, 2n ** 63n + 1n]
+      await store.record(entry(attester, { sequence: "1", clockAt: high }))
+      await store.record(entry(attester, { sequence: "2", clockAt: low, version: 1 }))
+      const near = await store.neighbours(placeOf(entry(attester, { sequence: "3", clockAt: 9n })))
+      expect(near.newest?.clock.milliseconds).toBe(high)
+      expect(near.before?.clock.milliseconds).toBe(low)
+    })
+
+    test("a log grows, and a rewritten one is kept beside it", async () => {
+      const attester = await enrolled()
+      const states = ["a\n", "a\nb\n", "a\nX\n", "a\nb\nc\n", "a\nX\ny\n"]
+      for (const [i, log] of states.entries())
+        await store.record(
+          entry(attester, {
+            sequence: String(i),
+            clockAt: BigInt(i),
+            version: i,
+            log: bytes(log),
+            digest: `${i}`.repeat(64),
+          }),
+        )
+      for (const [i, log] of states.entries()) expect(text(await store.log(`${i}`.repeat(64), 0, 99))).toBe(log)
+      expect(text(await store.log("3".repeat(64), 2, 2))).toBe("b\n")
+      const epoch = { attester, resetCount: 1, restartCount: 0 }
+      const prefixes = await store.prefixes(epoch, 4)
+      expect(prefixes.map(text).toSorted()).toEqual(["a\nX\n", "a\nb\n"])
+      expect(await store.prefixes({ ...epoch, restartCount: 1 }, 1)).toEqual([])
+      const near = await store.neighbours(placeOf(entry(attester, { sequence: "9", clockAt: 9n })))
+      expect(text(near.log), "the first log of an epoch is its history").toBe("a\nb\nc\n")
+    })
+  })
+
+  describe(`${kind}: register`, () => {
+    test("M15 a gap stays until its evidence comes, or a named person closes it", async () => {
+      const attester = await enrolled()
+      const missing = hex(32)
+      await store.record(entry(attester, { gap: { missing }, digest: "1".repeat(64) }))
+      await store.record(
+        entry(attester, { gap: { missing: null }, sequence: "2", clockAt: 2n, version: 1, digest: "2".repeat(64) }),
+      )
+      expect(await store.gaps(attester, 9)).toMatchObject([{ missing }, { missing: null }])
+      await store.record(entry(attester, { digest: missing, sequence: "0", clockAt: 0n, version: 2 }))
+      expect(await store.gaps(attester, 9)).toMatchObject([{ missing: null }])
+      await store.clear(
+        { attester, at: 6000, by: "Olga", reason: "looked" },
+        { state: "unknown", resetCount: 1, fresh: null },
+      )
+      expect(await store.gaps(attester, 9)).toEqual([])
+      expect(await store.standing(attester)).toEqual({ state: "unknown", resetCount: 1, fresh: null, version: 4 })
+    })
+
+    test("an attester of which nothing is known stands so", async () => {
+      expect(await store.standing(name())).toEqual({ ...unknown, version: 0 })
+    })
+
+    test("incidents: the newest of each attester are kept", async () => {
+      const attester = name()
+      const findings = [{ id: "log.replay", component: "PCR 23", seen: "a", wanted: "b" }] as const
+      for (let at = 1; at <= 5; at++)
+        await store.tell({ attester, at, kind: "refused", evidence: null, findings, says: "from" }, 3)
+      await store.tell({ attester: name(), at: 9, kind: "missed", evidence: null, findings: [], says: "" }, 3)
+      const kept = await store.incidents(attester, 99)
+      expect(kept.map(each => each.at)).toEqual([5, 4, 3])
+      expect(kept[0]?.findings).toEqual(findings)
+      expect(await store.incidents(attester, 1)).toHaveLength(1)
+    })
+
+    test("the newest reference counts, byte for byte", async () => {
+      const attester = name()
+      expect(await store.reference(attester)).toBeUndefined()
+      for (const each of ["one", "two"]) await store.refer(attester, hex(32), 1, bytes(each))
+      expect(text((await store.reference(attester)) ?? new Uint8Array())).toBe("two")
+    })
+  })
+}
