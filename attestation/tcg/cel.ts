@@ -63,6 +63,8 @@ function readRecord(line: Uint8Array, position: number): CelRecord {
   try {
     const entry = readExact(record, line, celLimits.record)
     if (entry.recnum !== position) throw new Malformed(`says that it is record ${entry.recnum}`)
+    if (new Set(entry.digests.map(each => each.hashAlg)).size < entry.digests.length)
+      throw new Malformed("names a bank twice")
     for (const { hashAlg, digest } of entry.digests)
       if (createHash(hashAlg).update(entry.content, "utf8").digest("hex") !== digest)
         throw new Malformed(`its ${hashAlg} digest is not of its content`)
