@@ -2,7 +2,7 @@
 // In which order they are applied is the business of rounds.ts.
 //
 // SIMD128 has neither a rotate nor a three-input logic operation, so a rotation costs three instructions and the least
-// a compression can cost is 3305 vector operations for 4 × 64 bytes. Written as here, V8 emits exactly that number.
+// a compression can cost is 3305 vector operations for 4 × 64 bytes: the compiled module has exactly that number.
 // Nested or split rotations have as many operations but a longer dependency chain: measured 4–5 % slower.
 
 @inline

@@ -105,7 +105,7 @@ function startLanes(work: usize): void {
   }
 }
 
-/** The next block is transposed before the current one is compressed, so that its loads overlap with the rounds: +2 %. */
+/** The next block is transposed before the current one is compressed, so that its loads overlap with the rounds: +1 %. */
 function carry(
   work: usize,
   p0: usize,
