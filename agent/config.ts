@@ -17,6 +17,8 @@ export const defaults = Object.freeze({
   /** sockets */
   runtime: "/run/assay-agent",
   tpm: Object.freeze({
+    /** "own": the agent starts its broker itself; else the socket of one that the system starts */
+    broker: "own",
     tcti: "device:/dev/tpmrm0",
     /** whether a software TPM is accepted: for demonstrations and tests, and told in every result */
     software: false,
@@ -39,10 +41,11 @@ const pcr = z.union([z.literal(16), z.literal(23)], "only PCR 16 and PCR 23 are 
 
 /** The file's schema; every table may be left out. */
 export const file = z.strictObject({
-  state: path.optional(),
+  state: path.max(80).optional(),
   runtime: path.max(80).optional(),
   tpm: z
     .strictObject({
+      broker: z.union([z.literal("own"), path.max(100)], 'neither "own" nor a path').default("own"),
       tcti: line(256).min(1).default(defaults.tpm.tcti),
       software: z.boolean().default(defaults.tpm.software),
       pcr: pcr.default(23),

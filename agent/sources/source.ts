@@ -43,10 +43,18 @@ export const factsPerEvent = 500
  * a file holds cannot pass for one.
  */
 export function fact(name: Uint8Array | string, found: Found<Uint8Array | string>): Fact {
-  if (found.state === "present") return [escaped(name, 256), escaped(found.value)]
+  if (found.state === "present") return [nameOf(name), escaped(found.value)]
   return found.state === "absent"
     ? ["absent", escaped(name)]
     : ["unreadable", `${escaped(name, 1024)}: ${escaped(found.problem, 2048)}`]
+}
+
+/** Names that say something of their own; a file that holds such a name gets a backslash in front, as no escape begins so. */
+const reserved = new Set(["absent", "unreadable", "part"])
+
+function nameOf(name: Uint8Array | string): string {
+  const text = escaped(name, 256)
+  return reserved.has(text) ? `\\${text}` : text
 }
 
 /** A fact of something that is known. */

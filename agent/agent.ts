@@ -1,0 +1,164 @@
+/**
+ * What is a running agent? An attester, a spool, a socket for local questions, and, once it is enrolled, reports and a
+ * connection. It takes a new collector while it runs, and ends in order when it is told to.
+ */
+import { hostname } from "node:os"
+import { join } from "node:path"
+import type { Server, Socket } from "node:net"
+import { type Handlers, listenLocal, serveVerbs } from "../local/call.ts"
+import { readInvitation } from "../attestation/protocol/invitation.ts"
+import { fromHex } from "../attestation/wire/text.ts"
+import { Attester } from "./attester.ts"
+import type { Configuration } from "./config.ts"
+import { stayConnected } from "./connect.ts"
+import { enrol } from "./enrol.ts"
+import { type Enrolment, readEnrolment, writeEnrolment } from "./enrolment.ts"
+import { Host } from "./host.ts"
+import { KnownPrefix } from "./outbox.ts"
+import type { Broker } from "./record.ts"
+import { makeReports } from "./reports.ts"
+import { Spool } from "./spool.ts"
+import { Standing } from "./standing.ts"
+import { type Say, told } from "./trouble.ts"
+import { agentSocket, agentVerbs, type Status } from "./verbs.ts"
+import { version } from "./version.ts"
+
+export type AgentParts = {
+  readonly broker: Broker
+  readonly configuration: Configuration
+  readonly signal: AbortSignal
+  readonly now: () => number
+  readonly random: () => number
+  readonly say: Say
+}
+
+/** One agent, from its start to its end. */
+export class Agent {
+  readonly #parts: AgentParts
+  readonly #attester: Attester
+  readonly #spool: Spool
+  readonly #standing: Standing
+  #enrolment: Enrolment | "none"
+  #connecting = new AbortController()
+  #connected: Promise<void> = Promise.resolve()
+
+  private constructor(parts: AgentParts, spool: Spool, enrolment: Enrolment | "none") {
+    const { broker, configuration, now } = parts
+    this.#parts = parts
+    this.#attester = new Attester({ broker, host: new Host("/"), configuration, now })
+    this.#spool = spool
+    this.#standing = new Standing(now)
+    this.#enrolment = enrolment
+  }
+
+  /** Opens what lies on disk. Throws Trouble. */
+  static async open(parts: AgentParts): Promise<Agent> {
+    const { state, spool } = parts.configuration
+    const limits = { evidence: spool.evidence, bytes: spool.mebibytes * 2 ** 20 }
+    return new Agent(parts, await Spool.open(join(state, "spool"), limits, parts.say), await readEnrolment(state))
+  }
+
+  /** Runs until its signal is aborted. */
+  async run(): Promise<void> {
+    const { configuration, signal } = this.#parts
+    const server = await listenLocal(join(configuration.runtime, agentSocket), 0o660)
+    const asking = connectionsOf(server)
+    serveVerbs(server, agentVerbs, this.#handlers())
+    const reports = this.#makeReports()
+    const first = this.#measureFirst()
+    this.#connect()
+    await new Promise<void>(resolve => {
+      if (signal.aborted) resolve()
+      signal.addEventListener("abort", () => resolve(), { once: true })
+    })
+    this.#connecting.abort()
+    await Promise.all([reports, first, this.#connected])
+    await this.#attester.close()
+    server.close()
+    for (const each of asking) each.destroy()
+  }
+
+  #makeReports(): Promise<void> {
+    const { configuration, say, signal } = this.#parts
+    const common = { attester: this.#attester, spool: this.#spool, standing: this.#standing, say }
+    return makeReports({ ...common, every: configuration.reports.every }, signal)
+  }
+
+  /** What is measured at the start need not be read again when the first challenge comes. */
+  async #measureFirst(): Promise<void> {
+    const { say, signal } = this.#parts
+    try {
+      await this.#attester.measure("quick", signal)
+    } catch (error) {
+      const { message, hint } = told(error)
+      if (!signal.aborted) say(`cannot measure this machine: ${message}`, hint)
+    }
+  }
+
+  #connect(): void {
+    const enrolment = this.#enrolment
+    if (enrolment === "none") return
+    const { host, port, pin, attester, ak } = enrolment
+    const { say, random, signal } = this.#parts
+    const common = { attester: this.#attester, spool: this.#spool, standing: this.#standing, say, random }
+    const parts = {
+      ...common,
+      who: { attester, ak },
+      known: new KnownPrefix(),
+      endpoint: { host, port, pin: fromHex(pin) },
+    }
+    this.#connecting = new AbortController()
+    this.#connected = stayConnected(parts, AbortSignal.any([signal, this.#connecting.signal]))
+  }
+
+  #handlers(): Handlers<typeof agentVerbs> {
+    const { signal } = this.#parts
+    return {
+      status: () => this.#status(),
+      measure: async ({ depth }) => {
+        const { log, appended } = await this.#attester.measure(depth, signal)
+        return { log: log.state, appended }
+      },
+      join: ({ invitation }) => this.#join(invitation),
+    }
+  }
+
+  async #join(invitation: string): Promise<Pick<Enrolment, "attester" | "host" | "port">> {
+    const { broker, now, configuration, signal } = this.#parts
+    const enrolment = await enrol({ broker, label: hostname(), now }, readInvitation(invitation), signal)
+    await writeEnrolment(configuration.state, enrolment)
+    this.#connecting.abort()
+    await this.#connected
+    this.#enrolment = enrolment
+    this.#connect()
+    const { attester, host, port } = enrolment
+    return { attester, host, port }
+  }
+
+  async #status(): Promise<Status> {
+    const { identity, log } = await this.#parts.broker.call("identity", {})
+    const { connection, evidence, acknowledged, refused } = this.#standing
+    const { hashing } = this.#attester
+    return {
+      ...{ version, attester: identity.attester, collector: collectorOf(this.#enrolment), connection, evidence },
+      ...{ acknowledged, refused, hashing: hashing === "nothing" ? null : hashing, log },
+      spool: { waiting: this.#spool.waiting.length, acknowledged: this.#spool.acknowledged.length },
+    }
+  }
+}
+
+function collectorOf(enrolment: Enrolment | "none"): Status["collector"] {
+  if (enrolment === "none") return null
+  const { host, port, pin, resultKey, joined } = enrolment
+  return { host, port, pin, resultKey, joined }
+}
+
+/** Who is connected, so that the end need not wait for them. */
+function connectionsOf(server: Server): ReadonlySet<Socket> {
+  const open = new Set<Socket>()
+  server.on("connection", socket => {
+    open.add(socket)
+    socket.once("close", () => open.delete(socket))
+  })
+  return open
+}

@@ -1,0 +1,139 @@
+/**
+ * How does this machine answer? It measures itself, appends what is new, has the broker quote, and takes evidence and log
+ * together. One after another: two challenges never measure at the same time. Where evidence goes: `session.ts`.
+ */
+import type { z } from "zod"
+import { readEnvelope } from "../attestation/protocol/dsse.ts"
+import { readPayload } from "../attestation/protocol/evidence.ts"
+import { fromBase64 } from "../attestation/wire/text.ts"
+import type { verbs } from "./broker/verbs.ts"
+import type { Configuration } from "./config.ts"
+import { type Depth, Hasher } from "./hash/hasher.ts"
+import type { Progress } from "./hash/model.ts"
+import type { Host } from "./host.ts"
+import { measure, type Measured } from "./measure.ts"
+import { type Broker, digestOf, type LogCopy, readLog } from "./record.ts"
+import { ownSelf } from "./self.ts"
+import { sources } from "./sources/index.ts"
+import type { Context } from "./sources/source.ts"
+import { Trouble } from "./trouble.ts"
+
+/** `digest` is what the evidence is called, in hex; `log` the bytes that it covers. */
+export type Evidence = {
+  readonly digest: string
+  readonly kind: "answer" | "report"
+  readonly audience: string
+  readonly sequence: string
+  readonly made: string
+  readonly envelope: Uint8Array
+  readonly log: Uint8Array
+}
+
+type Asked = z.infer<typeof verbs.attest.request>["asked"]
+export type Question = { readonly asked: Asked; readonly audience: string; readonly depth: Depth }
+
+/** What is hashed now: which model, and how far. */
+export type Hashing = ({ readonly model: string } & Progress) | "nothing"
+
+export type AttesterParts = {
+  readonly broker: Broker
+  readonly host: Host
+  readonly configuration: Pick<Configuration, "weights" | "tpm">
+  /** milliseconds since 1970 */
+  readonly now: () => number
+}
+
+/** How often evidence is made anew when an epoch opens under it. */
+const mostEpochs = 5
+
+/** Measures and attests. {@link close} it. */
+export class Attester {
+  readonly #parts: AttesterParts
+  readonly #hasher = new Hasher()
+  readonly #self = ownSelf()
+  #log: LogCopy | "nothing" = "nothing"
+  #hashing: Hashing = "nothing"
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: AttesterParts) {
+    this.#parts = parts
+  }
+
+  get hashing(): Hashing {
+    return this.#hashing
+  }
+
+  /** Brings the log up to date. Throws CallFailed, Trouble, and the signal's reason. */
+  measure(depth: Depth, signal: AbortSignal): Promise<Measured> {
+    return this.#inTurn(() => this.#measure(depth, signal))
+  }
+
+  /** Measures, then makes evidence; again when an epoch opened in between. Throws as {@link measure} does. */
+  answer(question: Question, signal: AbortSignal): Promise<Evidence> {
+    return this.#inTurn(() => this.#answer(question, signal))
+  }
+
+  async close(): Promise<void> {
+    await this.#hasher.close()
+    await this.#last
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work)
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #measure(depth: Depth, signal: AbortSignal): Promise<Measured> {
+    const { broker } = this.#parts
+    try {
+      const measured = await measure(broker, sources, await this.#context(depth, signal), this.#log)
+      this.#log = measured.log
+      return measured
+    } finally {
+      this.#hashing = "nothing"
+    }
+  }
+
+  async #context(depth: Depth, signal: AbortSignal): Promise<Context> {
+    const { broker, host, configuration } = this.#parts
+    const { tpm, banks } = await broker.call("identity", {})
+    const progress: Context["progress"] = (model, each) => (this.#hashing = { model, ...each })
+    const common = { host, hasher: this.#hasher, self: this.#self, weights: configuration.weights }
+    return { ...common, depth, signal, progress, tpm: { ...tpm, banks } }
+  }
+
+  async #answer({ asked, audience, depth }: Question, signal: AbortSignal): Promise<Evidence> {
+    const { broker, configuration, now } = this.#parts
+    for (let attempt = 0; attempt < mostEpochs; attempt++) {
+      await this.#measure(depth, signal)
+      const made = new Date(now()).toISOString()
+      const pcrs = [...configuration.tpm.pcrs]
+      const { envelope, opened } = await broker.call("attest", { asked, audience, made, pcrs })
+      if (!opened) return this.#complete(fromBase64(envelope))
+      this.#hasher.forget()
+    }
+    throw new Trouble("epochs open faster than evidence can be made", "find out what suspends or resets the machine")
+  }
+
+  /** Evidence with the log that it names. */
+  async #complete(envelope: Uint8Array): Promise<Evidence> {
+    const payload = fromBase64(readEnvelope(envelope).payload)
+    const { body } = readPayload(payload)
+    const named = body.logs.find(log => log.name === "assay")
+    this.#log = await readLog(this.#parts.broker, this.#log)
+    const log = this.#log.bytes.subarray(0, named?.length ?? 0)
+    if (!named || digestOf(log) !== named.digest)
+      throw new Trouble("the log is not the one that was quoted", "ask again; if it repeats, look at the broker's log")
+    const { kind, audience, made, chain } = body
+    return {
+      digest: digestOf(payload),
+      kind,
+      audience,
+      made,
+      sequence: chain.sequence,
+      envelope,
+      log: new Uint8Array(log),
+    }
+  }
+}

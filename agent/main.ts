@@ -1,0 +1,111 @@
+/**
+ * Who starts what? The agent's parts are made here and given to one another: broker, attester, spool, socket, reports and the
+ * connection to the collector. What each does, each says itself. Arguments and signals are the command's business.
+ */
+import { mkdir } from "node:fs/promises"
+import { hostname } from "node:os"
+import { join } from "node:path"
+import { CallFailed, listenLocal, openCaller } from "../local/call.ts"
+import { type Invitation, readInvitation, writeInvitation } from "../attestation/protocol/invitation.ts"
+import { brokerAt, spawnBroker, spawnDefaults } from "./broker/spawn.ts"
+import type { Configuration } from "./config.ts"
+import { enrol } from "./enrol.ts"
+import { type Enrolment, writeEnrolment } from "./enrolment.ts"
+import { attestOnce, type OnceOptions } from "./once.ts"
+import type { Evidence } from "./attester.ts"
+import type { Broker } from "./record.ts"
+import { Agent } from "./agent.ts"
+import { sayOnStderr } from "./trouble.ts"
+import { agentSocket, agentVerbs } from "./verbs.ts"
+
+/** What the command gives. Milliseconds since 1970, and a number from 0 up to 1. */
+export type AgentOptions = {
+  readonly signal: AbortSignal
+  readonly now: () => number
+  readonly random: () => number
+}
+
+/** Runs the agent until `signal` is aborted; resolves when everything it started has ended. */
+export async function runAgent(configuration: Configuration, options: AgentOptions): Promise<void> {
+  await makeFolders(configuration)
+  const lock = await listenLocal(join(configuration.state, "lock"), 0o600)
+  try {
+    await withBroker(configuration, "its own", async broker => {
+      const agent = await Agent.open({ ...options, broker, configuration, say: sayOnStderr })
+      await agent.run()
+    })
+  } finally {
+    lock.close()
+  }
+}
+
+/** Joins the collector of an invitation; through the running agent, if there is one. */
+export async function joinCollector(
+  configuration: Configuration,
+  invitation: string,
+  { signal, now }: Pick<AgentOptions, "signal" | "now">,
+): Promise<Pick<Enrolment, "attester" | "host" | "port">> {
+  const read = readInvitation(invitation)
+  const running = await askRunning(configuration, read)
+  if (running !== "not running") return running
+  await makeFolders(configuration)
+  return withBroker(configuration, "any", async broker => {
+    const enrolment = await enrol({ broker, label: hostname(), now }, read, signal)
+    await writeEnrolment(configuration.state, enrolment)
+    return enrolment
+  })
+}
+
+/** Measures, attests for a nonce or without one, and writes the evidence and what belongs to it to a folder. */
+export async function measureOnce(configuration: Configuration, options: OnceOptions): Promise<Evidence> {
+  await makeFolders(configuration)
+  return withBroker(configuration, "any", broker => attestOnce(broker, configuration, options))
+}
+
+/** Milliseconds in which a collector has let somebody in, or not. */
+const joinDeadline = 120_000
+
+async function askRunning({ runtime }: Configuration, invitation: Invitation) {
+  const opened = await openCaller(join(runtime, agentSocket), agentVerbs, joinDeadline).catch(error => {
+    if (error instanceof CallFailed) return "not running" as const
+    throw error
+  })
+  if (opened === "not running") return opened
+  try {
+    return await opened.call("join", { invitation: writeInvitation(invitation) })
+  } finally {
+    opened.close()
+  }
+}
+
+async function makeFolders({ state, runtime }: Configuration): Promise<void> {
+  await mkdir(state, { recursive: true, mode: 0o700 })
+  await mkdir(runtime, { recursive: true, mode: 0o750 })
+}
+
+/** A broker that the system starts; else "any" that runs for an agent now, or one of our own until `use` is over. */
+async function withBroker<T>(
+  configuration: Configuration,
+  which: "its own" | "any",
+  use: (broker: Broker) => Promise<T>,
+): Promise<T> {
+  const { state, runtime, tpm } = configuration
+  const socket = tpm.broker === "own" ? join(runtime, "broker.sock") : tpm.broker
+  const { callDeadline, patience, pause } = spawnDefaults
+  if (tpm.broker !== "own" || (which === "any" && (await answers(socket))))
+    return use(brokerAt({ socket, callDeadline, patience }))
+  const { tcti, pcr, software, deadline } = tpm
+  const own = { socket, state: join(state, "broker"), tcti, pcr, softwareTpm: software, deadline: deadline * 1000 }
+  const broker = spawnBroker({ ...own, callDeadline, patience, pause })
+  try {
+    return await use(broker)
+  } finally {
+    await broker.close()
+  }
+}
+
+async function answers(socket: string): Promise<boolean> {
+  const caller = await openCaller(socket, {}, 1000).catch(() => undefined)
+  caller?.close()
+  return caller !== undefined
+}

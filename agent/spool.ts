@@ -1,0 +1,207 @@
+/**
+ * What did this attester make that no collector has acknowledged? Each piece of evidence is on disk before it is sent, one
+ * file each, replaced by nothing and altered by nothing; the logs that pieces have in common lie beside them once. What a
+ * crash or a disk leaves damaged is set aside and told. How a file is laid out: `spool-file.ts`.
+ */
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises"
+import { join } from "node:path"
+import type { Evidence } from "./attester.ts"
+import { readPiece, syncFolder, writePiece } from "./spool-file.ts"
+import { SpooledLogs } from "./spool-log.ts"
+import { type Say, told } from "./trouble.ts"
+
+/** `challenge` is what the evidence answers, or null for a report. */
+export type Spooled = Pick<Evidence, "digest" | "audience" | "made" | "sequence" | "envelope" | "log"> & {
+  readonly challenge: string | null
+}
+
+/** A piece that lies in the spool. */
+export type Entry = {
+  readonly number: number
+  readonly digest: string
+  readonly audience: string
+  readonly log: string
+  readonly size: number
+}
+
+export type SpoolLimits = { readonly evidence: number; readonly bytes: number }
+
+/** Folders: what waits, what a collector has, what one refused, what cannot be read. */
+const folders = ["waiting", "acknowledged", "refused", "damaged"] as const
+type Folder = (typeof folders)[number]
+const mostRefused = 100
+
+/** Waiting and acknowledged evidence of one attester. */
+export class Spool {
+  readonly #path: string
+  readonly #limits: SpoolLimits
+  readonly #say: Say
+  readonly #logs: SpooledLogs
+  readonly #entries: Record<Exclude<Folder, "damaged">, Entry[]> = { waiting: [], acknowledged: [], refused: [] }
+  #next = 1
+  #last: Promise<unknown> = Promise.resolve()
+
+  private constructor(path: string, limits: SpoolLimits, say: Say, logs: SpooledLogs) {
+    this.#path = path
+    this.#limits = limits
+    this.#say = say
+    this.#logs = logs
+  }
+
+  /** Opens the spool at `path`, and makes it when it is not there. */
+  static async open(path: string, limits: SpoolLimits, say: Say): Promise<Spool> {
+    for (const folder of folders) await mkdir(join(path, folder), { recursive: true, mode: 0o700 })
+    const spool = new Spool(path, limits, say, await SpooledLogs.open(join(path, "logs")))
+    for (const folder of ["waiting", "acknowledged", "refused"] as const) await spool.#scan(folder)
+    await spool.#tidyLogs()
+    return spool
+  }
+
+  /** What waits, oldest first. */
+  get waiting(): readonly Entry[] {
+    return this.#entries.waiting
+  }
+  get acknowledged(): readonly Entry[] {
+    return this.#entries.acknowledged
+  }
+
+  /** Keeps `evidence`; when this resolves, it survives a power failure. */
+  add(evidence: Spooled): Promise<Entry> {
+    return this.#inTurn(() => this.#add(evidence))
+  }
+
+  /** The piece at `entry`, or "gone": it was dropped meanwhile, or could not be read and is set aside. */
+  read(entry: Entry): Promise<Spooled | "gone"> {
+    return this.#inTurn(() => this.#read(entry))
+  }
+
+  /** A collector has the evidence with this digest: moves it from what waits to what is kept. */
+  acknowledge(digest: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#move(digest, "acknowledged")
+      await this.#dropOldest("acknowledged", this.#limits.evidence)
+    })
+  }
+
+  /** A collector refused it: sending it again would not help. */
+  refuse(digest: string, why: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#move(digest, "refused")
+      this.#say(`evidence ${digest.slice(0, 16)} was refused: ${why}`, `it is kept in ${join(this.#path, "refused")}`)
+      await this.#dropOldest("refused", mostRefused)
+    })
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work)
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #add(evidence: Spooled): Promise<Entry> {
+    const log = await this.#logs.keep(evidence.log)
+    const number = this.#next++
+    const path = this.#pathOf("waiting", { number, digest: evidence.digest })
+    const size = await writePiece(path, evidence, log)
+    const { digest, audience } = evidence
+    const entry = { number, digest, audience, log, size }
+    this.#entries.waiting.push(entry)
+    await this.#thin()
+    return entry
+  }
+
+  async #read(entry: Entry): Promise<Spooled | "gone"> {
+    if (!this.#entries.waiting.includes(entry)) return "gone"
+    try {
+      const { log, ...piece } = await readPiece(this.#pathOf("waiting", entry))
+      return { ...piece, log: await this.#logs.read(log.name, log.length, log.digest) }
+    } catch (error) {
+      await this.#setAside("waiting", nameOf(entry), told(error).message)
+      this.#entries.waiting = this.#entries.waiting.filter(each => each !== entry)
+      return "gone"
+    }
+  }
+
+  async #scan(folder: Exclude<Folder, "damaged">): Promise<void> {
+    for (const name of (await readdir(join(this.#path, folder))).toSorted()) {
+      const path = join(this.#path, folder, name)
+      if (name.endsWith(".new")) {
+        await rm(path)
+        continue
+      }
+      try {
+        const { log, digest, audience } = await readPiece(path)
+        const number = Number(name.slice(0, 12))
+        if (name !== nameOf({ number, digest })) throw new Error("its name is not of its content")
+        this.#entries[folder].push({ number, digest, audience, log: log.name, size: (await stat(path)).size })
+        this.#next = Math.max(this.#next, number + 1)
+      } catch (error) {
+        await this.#setAside(folder, name, told(error).message)
+      }
+    }
+  }
+
+  async #setAside(folder: Folder, name: string, why: string): Promise<void> {
+    await rename(join(this.#path, folder, name), join(this.#path, "damaged", name))
+    this.#say(
+      `${folder}/${name} in the spool cannot be read: ${why}`,
+      `it is set aside in ${join(this.#path, "damaged")}; check the disk`,
+    )
+  }
+
+  async #move(digest: string, to: "acknowledged" | "refused"): Promise<void> {
+    const entry = this.#entries.waiting.find(each => each.digest === digest)
+    if (!entry) return
+    await rename(this.#pathOf("waiting", entry), this.#pathOf(to, entry))
+    await syncFolder(join(this.#path, to))
+    await syncFolder(join(this.#path, "waiting"))
+    this.#entries.waiting = this.#entries.waiting.filter(each => each !== entry)
+    this.#entries[to].push(entry)
+  }
+
+  /** Beyond its bounds every second piece of the older half goes: what is left still spans the whole time. */
+  async #thin(): Promise<void> {
+    while (this.#isFull()) {
+      const { waiting } = this.#entries
+      const old = waiting.slice(0, Math.ceil(waiting.length / 2)).filter((_, i) => i % 2 === 1 || waiting.length <= 3)
+      for (const entry of old) await rm(this.#pathOf("waiting", entry), { force: true })
+      this.#entries.waiting = waiting.filter(entry => !old.includes(entry))
+      await this.#tidyLogs()
+      const { evidence, bytes } = this.#limits
+      this.#say(
+        `the spool is full: ${old.length} older pieces of evidence were dropped, ${this.#entries.waiting.length} wait`,
+        `connect the collector, or raise spool.evidence (${evidence}) or spool.mebibytes (${bytes / 2 ** 20})`,
+      )
+    }
+  }
+
+  #isFull(): boolean {
+    const { waiting } = this.#entries
+    const size = waiting.reduce((sum, entry) => sum + entry.size, this.#logs.sizeOf(waiting.map(({ log }) => log)))
+    return waiting.length > 1 && (waiting.length > this.#limits.evidence || size > this.#limits.bytes)
+  }
+
+  async #dropOldest(folder: "acknowledged" | "refused", most: number): Promise<void> {
+    const entries = this.#entries[folder]
+    const tooMany = (): boolean =>
+      entries.length > most ||
+      entries.reduce((sum, { size }) => sum + size, this.#logs.sizeOf(entries.map(({ log }) => log))) >
+        this.#limits.bytes
+    while (entries.length > 1 && tooMany()) {
+      const [oldest] = entries.splice(0, 1)
+      if (oldest) await rm(this.#pathOf(folder, oldest), { force: true })
+    }
+    await this.#tidyLogs()
+  }
+
+  #tidyLogs(): Promise<void> {
+    return this.#logs.keepOnly(Object.values(this.#entries).flatMap(entries => entries.map(({ log }) => log)))
+  }
+
+  #pathOf(folder: Folder, entry: Pick<Entry, "number" | "digest">): string {
+    return join(this.#path, folder, nameOf(entry))
+  }
+}
+
+const nameOf = ({ number, digest }: Pick<Entry, "number" | "digest">): string =>
+  `${String(number).padStart(12, "0")}-${digest}.evidence`

@@ -1,0 +1,71 @@
+/**
+ * What may be asked of a running agent? How it stands, to measure now, and to join a collector; over its Unix socket. Who may
+ * ask is the socket file's mode. How it is answered: `main.ts`.
+ */
+import { z } from "zod"
+import { base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
+import { tpmName } from "../attestation/protocol/evidence.ts"
+import { logState } from "./broker/verbs.ts"
+
+/** The name of the agent's socket in its runtime folder. */
+export const agentSocket = "agent.sock"
+
+const depth = z.enum(["quick", "full"])
+
+/** `since` is when it became so; a problem is what ended the last attempt. */
+const connection = z.discriminatedUnion("state", [
+  z.strictObject({ state: z.literal("not enrolled") }),
+  z.strictObject({ state: z.literal("connecting"), since: instant }),
+  z.strictObject({ state: z.literal("connected"), since: instant }),
+  z.strictObject({ state: z.literal("waiting"), since: instant, until: instant, problem: line(1024) }),
+])
+
+const status = z.strictObject({
+  version: line(32),
+  /** Name of the EK */
+  attester: tpmName,
+  collector: z
+    .strictObject({ host: line(253), port: count(65_535), pin: hex(32), resultKey: base64Exactly(32), joined: instant })
+    .nullable(),
+  connection,
+  /** the last evidence that was made */
+  evidence: z
+    .strictObject({ digest: hex(32), kind: z.enum(["answer", "report"]), audience: line(128), made: instant })
+    .nullable(),
+  acknowledged: z
+    .strictObject({
+      evidence: hex(32),
+      tier: z.enum(["affirming", "warning", "contraindicated", "none"]),
+      at: instant,
+      /** when the collector means to ask again */
+      next: instant,
+    })
+    .nullable(),
+  refused: z
+    .strictObject({ evidence: hex(32).nullable(), at: instant, findings: z.array(line(64)).max(64) })
+    .nullable(),
+  spool: z.strictObject({ waiting: count(1 << 24), acknowledged: count(1 << 24) }),
+  /** the file of a model that is hashed now; `done` and `total` in bytes of the model */
+  hashing: z
+    .strictObject({
+      model: line(1024),
+      file: line(1024),
+      done: count(Number.MAX_SAFE_INTEGER),
+      total: count(Number.MAX_SAFE_INTEGER),
+    })
+    .nullable(),
+  log: logState,
+})
+export type Status = z.infer<typeof status>
+
+/** Verb → what it takes and what it gives. */
+export const agentVerbs = {
+  status: { request: z.strictObject({}), answer: status },
+  /** measures now; `appended` events were new */
+  measure: { request: z.strictObject({ depth }), answer: z.strictObject({ log: logState, appended: count(1 << 24) }) },
+  /** joins the collector of an invitation and connects to it */
+  join: {
+    request: z.strictObject({ invitation: line(1024) }),
+    answer: z.strictObject({ attester: tpmName, host: line(253), port: count(65_535) }),
+  },
+} as const
