@@ -1,12 +1,13 @@
 /**
- * How does evidence lie in files? As a folder that anybody can read with their own tools: evidence.json (the DSSE envelope),
- * NAME.log for each log, and what the attester says of itself. Nothing in it is believed before it is verified.
+ * How does evidence lie in files? As the folder that `agent/once.ts` writes, which anybody can read with their own tools.
+ * Nothing in it is believed before it is verified.
  */
 import { mkdir, open, readdir, stat, writeFile } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
+import { onceFiles } from "../agent/once.ts"
 import { celLimits } from "../attestation/tcg/cel.ts"
 import { readPublic } from "../attestation/tcg/public.ts"
-import { envelopeLimit, readEnvelope } from "../attestation/protocol/dsse.ts"
+import { envelopeLimit, readEnvelope, toPem } from "../attestation/protocol/dsse.ts"
 import { type Payload, readPayload } from "../attestation/protocol/evidence.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
 import type { UntrustedEvidence } from "../attestation/verify/verify.ts"
@@ -14,9 +15,6 @@ import { Malformed } from "../attestation/wire/codec.ts"
 import { writeJson } from "../attestation/wire/json.ts"
 import { fromBase64 } from "../attestation/wire/text.ts"
 import { Problem } from "./exit.ts"
-
-/** Names of the files in a folder. */
-export const files = { envelope: "evidence.json", identity: "identity.json", ak: "ak.pub", log: "assay.log" } as const
 
 /** At most `limit` bytes of the file at `path`; a longer one is refused. */
 export async function readBounded(path: string, limit: number): Promise<Uint8Array> {
@@ -55,13 +53,13 @@ export async function readBundle(path: string, log: string | undefined): Promise
     found => found.isDirectory(),
     () => false,
   )
-  const envelope = await readBounded(isFolder ? join(path, files.envelope) : path, envelopeLimit)
+  const envelope = await readBounded(isFolder ? join(path, onceFiles.evidence) : path, envelopeLimit)
   return { envelope, logs: await readLogs(isFolder ? path : dirname(path), log) }
 }
 
 async function readLogs(folder: string, own: string | undefined): Promise<ReadonlyMap<string, Uint8Array>> {
-  const names = (await readdir(folder)).filter(name => /^[a-z][a-z0-9-]{0,31}\.log$/.test(name)).slice(0, 8)
-  const paths = new Map(names.map(name => [basename(name, ".log"), join(folder, name)]))
+  const names = (await readdir(folder)).filter(name => /^[a-z][a-z0-9-]{0,31}\.cel$/.test(name)).slice(0, 8)
+  const paths = new Map(names.map(name => [basename(name, ".cel"), join(folder, name)]))
   if (own !== undefined) paths.set("assay", own)
   const logs = new Map<string, Uint8Array>()
   for (const [name, each] of paths) logs.set(name, await readBounded(each, celLimits.log))
@@ -78,25 +76,19 @@ export function readClaims(envelope: Uint8Array): Payload | Malformed {
   }
 }
 
-/** Writes a folder of evidence; files of the same names are replaced. */
+/** Writes a folder of evidence, and what its attester says of itself; files of the same names are replaced. */
 export async function writeBundle(
   folder: string,
   { envelope, logs }: UntrustedEvidence,
-  identity: Identity | "not known",
+  identity: Identity,
 ): Promise<void> {
   await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, files.envelope), envelope)
-  for (const [name, bytes] of logs) await writeFile(join(folder, `${name}.log`), bytes)
-  if (identity === "not known") return
-  await writeFile(join(folder, files.identity), writeJson(identity))
-  await writeFile(join(folder, files.ak), tpm2b(fromBase64(identity.akPublic)))
-}
-
-/** TPM2B_PUBLIC, as tpm2-tools write and read it. */
-function tpm2b(area: Uint8Array): Uint8Array {
-  const size = Buffer.alloc(2)
-  size.writeUInt16BE(area.length)
-  return new Uint8Array(Buffer.concat([size, area]))
+  const write = (name: string, bytes: Uint8Array | string): Promise<void> => writeFile(join(folder, name), bytes)
+  await write(onceFiles.evidence, envelope)
+  for (const [name, bytes] of logs) await write(`${name}.cel`, bytes)
+  await write(onceFiles.identity, writeJson(identity))
+  await write(onceFiles.ak, fromBase64(identity.akPublic))
+  await write(onceFiles.evidenceKey, toPem(fromBase64(identity.evidenceKey)))
 }
 
 /** The public area in a file as tpm2_readpublic writes it (TPM2B_PUBLIC) or bare (TPMT_PUBLIC): TPMT_PUBLIC. */

@@ -1,7 +1,35 @@
 /** Which commands are there? One row each, in the order in which a person meets them. */
+import { agent } from "./agent.ts"
+import { exportCommand } from "./archive.ts"
+import { challenge } from "./challenge.ts"
+import { clear } from "./clear.ts"
+import { collector } from "./collector.ts"
 import type { Command } from "./command.ts"
+import { doctor } from "./doctor.ts"
 import { hash } from "./hash.ts"
+import { invite, revoke } from "./invite.ts"
+import { join } from "./join.ts"
+import { measure } from "./measure.ts"
+import { referenceRecord, referenceShow } from "./reference.ts"
 import { show } from "./show.ts"
+import { status } from "./status.ts"
 import { verifyCommand } from "./verify.ts"
 
-export const commands: readonly Command[] = [verifyCommand, show, hash]
+export const commands: readonly Command[] = [
+  doctor,
+  collector,
+  invite,
+  revoke,
+  agent,
+  join,
+  status,
+  challenge,
+  referenceRecord,
+  referenceShow,
+  clear,
+  exportCommand,
+  measure,
+  verifyCommand,
+  show,
+  hash,
+]

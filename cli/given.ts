@@ -39,3 +39,11 @@ export const hostAndPort = z
     port: Number(given.slice(given.lastIndexOf(":") + 1)),
   }))
   .refine(({ port }) => port > 0 && port < 65_536, "there is no such port")
+
+/** A whole number within bounds. */
+export const wholeNumber = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/, "not a whole number")
+    .transform(Number)
+    .refine(given => given >= min && given <= max, `not within ${min} and ${max}`)

@@ -20,7 +20,7 @@ export const show = command({
     "whether it holds.",
   takes: [["<path>", "a folder as measure and challenge write it, or an envelope's file"]],
   options: [
-    ["--log <file>", "the event log (default: assay.log beside the evidence)"],
+    ["--log <file>", "the event log (default: assay.cel beside the evidence)"],
     ["--all", "every fact of every measurement"],
     asJson,
   ],

@@ -109,3 +109,10 @@ export function wrapped(text: string, width: number, indent: number): string {
 
 /** One JSON value on a line of its own. */
 export const writeJsonLine = ({ out }: Terminal, value: unknown): void => out.write(`${JSON.stringify(value)}\n`)
+
+/** A signal that is aborted when somebody interrupts. */
+export function untilInterrupted(terminal: Terminal): AbortSignal {
+  const controller = new AbortController()
+  void terminal.interrupted().then(() => controller.abort(new Error("interrupted")))
+  return controller.signal
+}

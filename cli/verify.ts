@@ -70,7 +70,7 @@ export const verifyCommand = command({
     ["--secret <hex>", "the secret of the credential that went with the nonce"],
     ["--history", "no nonce: verify what was said, not when"],
     ["--pcrs <list>", "PCRs that the quote must cover, beside that of the log"],
-    ["--log <file>", "the event log (default: assay.log beside the evidence)"],
+    ["--log <file>", "the event log (default: assay.cel beside the evidence)"],
     ["--reference <file>", "compare with what was recorded here"],
     ["--at <time>", "judge as of this moment (default: now)"],
     ["--strict", "a warning is not acceptable either"],
@@ -152,7 +152,8 @@ async function readKey(given: string): Promise<Uint8Array> {
   throw new Problem("misuse", "--key: no Ed25519 public key in PEM", "give the evidence key's PEM text, or its file")
 }
 
-async function readReferenceFile(path: string | undefined): Promise<Reference | "none recorded"> {
+/** The reference in a file, if one is named. */
+export async function readReferenceFile(path: string | undefined): Promise<Reference | "none recorded"> {
   if (path === undefined) return "none recorded"
   try {
     return readReference(await readBounded(path, 1 << 24))

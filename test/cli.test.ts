@@ -69,7 +69,7 @@ describe("verify judges what is in the files", () => {
   const pinned = ["--ak", `${files}/answer/ak.pub`, "--nonce", nonce]
 
   test("an altered log is not authentic", async () => {
-    const copy = altered("assay.log", bytes => bytes.write("7", bytes.indexOf("amd64") - 4))
+    const copy = altered("assay.cel", bytes => bytes.write("7", bytes.indexOf("amd64") - 4))
     expect(await record(["verify", copy, ...pinned])).toMatchObject({
       exit: exits.unauthentic,
       out: expect.stringContaining("log.digest"),
@@ -77,7 +77,7 @@ describe("verify judges what is in the files", () => {
   })
 
   test("an envelope that is none is not authentic, and no exception", async () => {
-    const copy = altered("evidence.json", bytes => bytes.fill(0x20))
+    const copy = altered("evidence.dsse.json", bytes => bytes.fill(0x20))
     expect(await record(["verify", copy, ...pinned])).toMatchObject({
       exit: exits.unauthentic,
       out: expect.stringContaining("evidence.malformed"),
@@ -111,8 +111,8 @@ describe("verify judges what is in the files", () => {
   })
 
   test("files larger than the format allows are refused before they are read", async () => {
-    const copy = altered("evidence.json", () => undefined)
-    writeFileSync(join(copy, "evidence.json"), Buffer.alloc((1 << 19) + 1))
+    const copy = altered("evidence.dsse.json", () => undefined)
+    writeFileSync(join(copy, "evidence.dsse.json"), Buffer.alloc((1 << 19) + 1))
     expect(await record(["verify", copy, ...pinned])).toMatchObject({
       exit: exits.failed,
       err: expect.stringContaining("is larger than"),

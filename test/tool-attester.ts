@@ -102,8 +102,8 @@ export async function startToolAttester(): Promise<ToolAttester> {
           : { kind: "answer", ...common, nonce: toBase64(nonce), channel: "", credential: "none" }
       const payload = writePayload({ body, quote: await quote(tpm, toHex(qualifyingData(body, new Uint8Array(0)))) })
       await mkdir(folder, { recursive: true })
-      await writeFile(join(folder, "evidence.json"), sealBy(privateKey, evidenceKey, payload))
-      await writeFile(join(folder, "assay.log"), log)
+      await writeFile(join(folder, "evidence.dsse.json"), sealBy(privateKey, evidenceKey, payload))
+      await writeFile(join(folder, "assay.cel"), log)
       await writeFile(join(folder, "ak.pub"), await readFile(path("ak.pub")))
       previous = evidenceDigest(payload)
       return previous
