@@ -1,0 +1,253 @@
+/** Does a verdict follow from what was measured and recorded, with every event appraised and every gap named? */
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { type Appraisal, appraise, type Context, tiers } from "../attestation/appraise/appraise.ts"
+import { authorityOf, readResult, type Result, verdictOf, writeResult } from "../attestation/appraise/result.ts"
+import { propose, type Reference } from "../attestation/pins/reference.ts"
+import type { LogEvent, Measurement } from "../attestation/protocol/event.ts"
+import { finding } from "../attestation/verify/finding.ts"
+import { type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
+import { expectedOf, made, type Machine, measurement, startMachine } from "./evidence-maker.ts"
+
+let machine: Machine
+let evidence: VerifiedEvidence
+let reference: Reference
+
+beforeAll(async () => {
+  machine = await startMachine()
+  await machine.append(measurement("vllm", [["sha256", "aa"]]))
+  await machine.append(measurement("torch", [["sha256", "bb"]]))
+  evidence = await verified()
+  reference = propose(machine.keys.attester, evidence.digest, evidence.events, "a person", made)
+})
+afterAll(() => machine.tpm.stop())
+
+async function verified(): Promise<VerifiedEvidence> {
+  const outcome = verify(await machine.attest(), expectedOf(machine))
+  if (!outcome.authentic) throw new Error(JSON.stringify(outcome.findings))
+  return outcome.evidence
+}
+
+const accepted = { kind: "accepted", by: "a person", reason: "bought from its maker" } as const
+const context = (change: Partial<Context> = {}): Context => ({
+  reference,
+  endorsement: accepted,
+  findings: [],
+  ...change,
+})
+const judged = (events: readonly LogEvent[], change: Partial<Context> = {}): Appraisal =>
+  appraise({ ...evidence, events }, context(change))
+const recorded = (measurements: readonly Measurement[]): Reference =>
+  propose(machine.keys.attester, evidence.digest, measurements, "a person", made)
+/** Findings of the appraisal without the one that is always there. */
+const idsOf = ({ findings }: Appraisal): string[] => findings.map(each => each.id).filter(id => id !== "pin.none")
+const runtimeOf = (appraisal: Appraisal) => appraisal.components.find(each => each.name === "runtime")
+
+describe("compared with a reference", () => {
+  test("a match reads: as recorded, and is a warning while nobody approved a pin", () => {
+    const appraisal = judged(evidence.events)
+    expect(idsOf(appraisal)).toEqual([])
+    expect(appraisal.tier).toBe("warning")
+    expect(appraisal.findings.map(each => each.id)).toEqual(["pin.none"])
+    expect(runtimeOf(appraisal)).toEqual({
+      ...{ name: "runtime", tier: "warning", says: "as recorded, approved by nobody", findings: [] },
+    })
+    expect(appraisal.components[0]).toMatchObject({ name: "tpm", tier: "affirming" })
+  })
+
+  const vllm = (facts: Measurement["facts"], state: Measurement["state"] = "present"): Measurement => ({
+    ...measurement("vllm", facts),
+    state,
+  })
+  const cases: Record<string, [Measurement, Measurement, string[], string]> = {
+    "another value": [vllm([["sha256", "aa"]]), vllm([["sha256", "ff"]]), ["reference.differs"], "contraindicated"],
+    "a fact less": [
+      vllm([
+        ["a", "1"],
+        ["b", "2"],
+      ]),
+      vllm([["a", "1"]]),
+      ["reference.missing"],
+      "contraindicated",
+    ],
+    "a fact more": [
+      vllm([["a", "1"]]),
+      vllm([
+        ["a", "1"],
+        ["b", "2"],
+      ]),
+      ["reference.unlisted"],
+      "warning",
+    ],
+    "a value of one name more": [
+      vllm([["a", "1"]]),
+      vllm([
+        ["a", "1"],
+        ["a", "2"],
+      ]),
+      ["reference.unlisted"],
+      "warning",
+    ],
+    "the same value once less": [
+      vllm([
+        ["a", "1"],
+        ["a", "1"],
+      ]),
+      vllm([["a", "1"]]),
+      ["reference.missing"],
+      "contraindicated",
+    ],
+    "two values exchanged": [
+      vllm([
+        ["file", "x"],
+        ["sha256", "1"],
+        ["file", "y"],
+        ["sha256", "2"],
+      ]),
+      vllm([
+        ["file", "x"],
+        ["sha256", "2"],
+        ["file", "y"],
+        ["sha256", "1"],
+      ]),
+      ["reference.differs"],
+      "contraindicated",
+    ],
+    "another state": [vllm([]), vllm([], "absent"), ["reference.differs"], "contraindicated"],
+    "unreadable now": [vllm([]), vllm([], "unreadable"), ["source.unreadable", "reference.differs"], "contraindicated"],
+    "unreadable then and now": [vllm([], "unreadable"), vllm([], "unreadable"), ["source.unreadable"], "warning"],
+    "absent then and now": [vllm([], "absent"), vllm([], "absent"), [], "warning"],
+    "another subject": [
+      vllm([]),
+      measurement("other", []),
+      ["reference.missing", "reference.unlisted"],
+      "contraindicated",
+    ],
+    "another source": [
+      vllm([]),
+      { ...vllm([]), source: "kernel" },
+      ["reference.unlisted", "reference.missing"],
+      "contraindicated",
+    ],
+  }
+  test.each(Object.entries(cases))("%s", (_, [then, now, ids, tier]) => {
+    const appraisal = judged([now], { reference: recorded([then]) })
+    expect(idsOf(appraisal)).toEqual(ids)
+    expect(appraisal.tier).toBe(tier)
+  })
+
+  test("a finding names the subject, the fact, what was seen and what was wanted", () => {
+    const appraisal = judged([vllm([["sha256", "ff"]])], { reference: recorded([vllm([["sha256", "aa"]])]) })
+    expect(appraisal.findings[0]).toEqual({
+      ...{ id: "reference.differs", component: "runtime vllm: sha256", seen: "ff", wanted: "aa" },
+    })
+  })
+
+  test("M5 what once differed stays a finding after it was put back", () => {
+    const bad = measurement("vllm", [["sha256", "ff"]])
+    const good = measurement("vllm", [["sha256", "aa"]])
+    const appraisal = judged([good, bad, good], { reference: recorded([good]) })
+    expect(idsOf(appraisal)).toEqual(["reference.differs"])
+    expect(appraisal.tier).toBe("contraindicated")
+  })
+
+  test("M5 from a real log, which cannot be taken back without its PCR", async () => {
+    await machine.append(measurement("vllm", [["sha256", "ff"]]))
+    await machine.append(measurement("vllm", [["sha256", "aa"]]))
+    expect(idsOf(appraise(await verified(), context()))).toEqual(["reference.differs"])
+  })
+})
+
+describe("absence is not consent", () => {
+  test("nothing was recorded", () => {
+    const appraisal = judged(evidence.events, { reference: "none recorded" })
+    expect(idsOf(appraisal)).toEqual(["reference.none"])
+    expect(runtimeOf(appraisal)).toMatchObject({ tier: "none", says: "measured, compared with nothing" })
+    expect(appraisal.tier).toBe("warning")
+  })
+
+  test("C33 a reference of nothing compares nothing", () => {
+    const appraisal = judged(evidence.events, { reference: { ...reference, measurements: [] } })
+    expect(idsOf(appraisal)).toEqual(["reference.none"])
+  })
+
+  test("nothing was measured", () => {
+    const epochOnly = evidence.events.slice(0, 1)
+    expect(idsOf(judged(epochOnly, { reference: "none recorded" }))).toEqual(["measurement.none"])
+    expect(idsOf(judged(epochOnly))).toEqual(["reference.missing", "reference.missing", "measurement.none"])
+  })
+
+  test("nobody vouches for the EK", () => {
+    const appraisal = judged(evidence.events, { endorsement: { kind: "unendorsed" } })
+    expect(idsOf(appraisal)).toEqual(["root.unendorsed"])
+    expect(appraisal.components[0]).toMatchObject({ name: "tpm", tier: "warning", says: "no maker's root" })
+  })
+
+  test("whose word the EK rests on is said", () =>
+    expect(judged(evidence.events).components[0]?.says).toBe("EK accepted by a person: bought from its maker"))
+})
+
+test("findings of verify and continuity count", () => {
+  const given = [finding("clock.backwards", "clock", "a", "b")]
+  const appraisal = judged(evidence.events, { findings: given })
+  expect(appraisal.tier).toBe("contraindicated")
+  expect(appraisal.components[0]?.findings).toEqual(given)
+  const ahead = appraise({ ...evidence, findings: [finding("time.ahead", "clock", "a", "b")] }, context())
+  expect(idsOf(ahead)).toContain("time.ahead")
+})
+
+test("no verdict is better than its worst finding, and none is affirming", () => {
+  for (const endorsement of [accepted, { kind: "unendorsed" as const }])
+    for (const using of [reference, "none recorded" as const])
+      expect(tiers.indexOf(judged(evidence.events, { endorsement, reference: using }).tier)).toBeGreaterThan(0)
+})
+
+describe("a result", () => {
+  const resultOf = (appraisal: Appraisal): Result => ({
+    attester: machine.keys.attester,
+    evidence: evidence.digest,
+    kind: "answer",
+    asked: made,
+    received: made,
+    ...verdictOf(appraisal),
+    authority: authorityOf(machine.keys.attester),
+    reference: null,
+    verifier: { version: "0", build: "00".repeat(32) },
+  })
+
+  test("C32 is read back as it was written", () => {
+    const result = resultOf(judged(evidence.events, { reference: "none recorded" }))
+    expect(readResult(writeResult(result))).toEqual(result)
+    expect(result.findings.map(each => each.id)).toEqual(["reference.none", "pin.none"])
+  })
+
+  test("names nobody for whose hash and whose pin", () =>
+    expect(authorityOf("x")).toMatchObject({ hash: null, pin: null, key: { name: "x" } }))
+
+  test("C23 stays readable whatever hostile evidence holds, and counts what it leaves out", () => {
+    const long = "𝄞".repeat(2048)
+    const hostile = Array.from({ length: 3000 }, (_, i) => measurement(`${i}`, [[long.slice(0, 256), long]]))
+    const recordedThen = recorded(hostile.slice(0, 2000).map(each => ({ ...each, facts: [["a", "b"]] })))
+    const result = resultOf(judged(hostile, { reference: recordedThen }))
+    const read = readResult(writeResult(result))
+    expect(read.tier).toBe("contraindicated")
+    const own = read.components.find(each => each.name === "runtime")
+    expect(own?.tier).toBe("contraindicated")
+    expect(own?.findings.at(-1)?.seen).toMatch(/^[0-9]+ more$/)
+    expect(own?.findings[0]?.id).toBe("reference.missing")
+  })
+
+  test("C23 of more sources than it can name", () => {
+    const many = Array.from({ length: 200 }, (_, i) => ({ ...measurement("x"), source: `s${i}` }))
+    const bad = { ...measurement("x", [["a", "1"]]), source: "z" }
+    const appraisal = judged([...many, bad], {
+      reference: recorded([
+        { ...bad, facts: [] },
+        { ...bad, subject: "gone" },
+      ]),
+    })
+    const { components, tier } = readResult(writeResult(resultOf(appraisal)))
+    expect([components.length, tier]).toEqual([64, "contraindicated"])
+    expect(components[0]).toMatchObject({ name: "z", tier: "contraindicated" })
+    expect(components.at(-1)).toMatchObject({ name: "others", says: "139 more components" })
+  })
+})
