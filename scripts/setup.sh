@@ -101,14 +101,15 @@ install_in_private() {
   say "unpacking into .cache/deb, without root: $wanted"
   apt=$here/.cache/apt
   rm -rf "$deb" "$apt"
-  mkdir -p "$deb" "$apt/lists/partial" "$apt/archives/partial"
+  mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/root"
   # What the system has need not be fetched, save what we came for; and nothing that is installed may object to that.
   awk -v RS= -v ORS='\n\n' '!/^Package: (swtpm|libtpms|libtss2|tpm2-tools|fsverity|libfsverity|jq|libjq|openssl|systemd\n)/' \
     /var/lib/dpkg/status | grep -Ev '^(Pre-)?Depends:' >"$apt/status"
   # shellcheck disable=SC2086
   private_apt update -qq >.cache/apt.log &&
     private_apt install -y -qq --no-install-recommends --download-only $wanted >>.cache/apt.log </dev/null || return 1
-  for archive in "$apt"/archives/*.deb; do dpkg-deb -x "$archive" "$deb"; done
+  for archive in "$apt"/archives/*.deb; do dpkg-deb -x "$archive" "$apt/root" || return 1; done
+  mv "$apt/root" "$deb" # whole or not at all
   rm -rf "$apt"
 }
 
