@@ -11,7 +11,9 @@ const text = (name: string): string => readFileSync(join(folder, name), "utf8")
 describe.each(services)("%s", name => {
   it("scores at most 1.8", () => {
     const unit = join(folder, name)
-    execFileSync("systemd-analyze", ["security", "--offline=true", "--threshold=18", "--no-pager", unit], { stdio: "pipe" })
+    execFileSync("systemd-analyze", ["security", "--offline=true", "--threshold=18", "--no-pager", unit], {
+      stdio: "pipe",
+    })
   })
 
   it("leaves V8 its machine code, and says why", () => {
