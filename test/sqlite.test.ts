@@ -4,7 +4,8 @@ import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest"
-import { lockFolder, StoreUnusable } from "../collector/database.ts"
+import { z } from "zod"
+import { Database, lockFolder, StoreUnusable } from "../collector/database.ts"
 import { appendOnlyTables, schema } from "../collector/schema.ts"
 import { openSqlite } from "../collector/sqlite.ts"
 import type { Store } from "../collector/store.ts"
@@ -56,21 +57,20 @@ const rows = [
 ]
 
 test("C14 evidence, enrolments and results are neither changed, deleted nor replaced", () => {
-  const db = new DatabaseSync(":memory:")
-  db.exec("PRAGMA recursive_triggers = ON")
-  for (const step of schema) db.exec(step)
-  for (const row of rows) db.exec(row)
+  const db = new Database(fresh())
+  for (const row of rows) db.run(row)
   expect(rows.map(row => row.split(" ")[2])).toEqual(appendOnlyTables)
   for (const [i, table] of appendOnlyTables.entries()) {
-    const column = String(db.prepare(`SELECT name FROM pragma_table_info('${table}')`).get()?.["name"])
-    expect(() => db.exec(`UPDATE ${table} SET ${column} = ${column}`), table).toThrow("append-only")
-    expect(() => db.exec(`DELETE FROM ${table}`), table).toThrow("append-only")
-    expect(() => db.exec((rows[i] ?? "").replace("INSERT", "INSERT OR REPLACE")), table).toThrow("append-only")
+    const columns = db.all(z.object({ name: z.string() }), `SELECT name FROM pragma_table_info('${table}')`)
+    const column = columns[0]?.name ?? ""
+    expect(() => db.run(`UPDATE ${table} SET ${column} = ${column}`), table).toThrow("append-only")
+    expect(() => db.run(`DELETE FROM ${table}`), table).toThrow("append-only")
+    expect(() => db.run((rows[i] ?? "").replace("INSERT", "INSERT OR REPLACE")), table).toThrow("append-only")
   }
   db.close()
 })
 
-test("the file is as durable as it says, and sqlite3's own check finds nothing", () => {
+test("the file is as durable as it says, and SQLite's own checks find nothing", () => {
   const path = fresh()
   open(path)
   const db = new DatabaseSync(path)
