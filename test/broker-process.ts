@@ -32,6 +32,7 @@ type Options = {
   /** folder of its state, in the TPM's directory */
   readonly state?: string
   readonly deadline?: number
+  readonly pcr?: number
 }
 
 const running = new Set<BrokerProcess>()
@@ -39,11 +40,22 @@ const running = new Set<BrokerProcess>()
 /** Starts a broker on `tpm`; it is asked as soon as it answers. */
 export function startBroker(
   tpm: Swtpm,
-  { tcti = tpm.tcti, state = "state", deadline = 10_000 }: Options = {},
+  { tcti = tpm.tcti, state = "state", deadline = 10_000, pcr = 23 }: Options = {},
 ): BrokerProcess {
   const socket = join(tpm.directory, `${state}.sock`)
   const folder = join(tpm.directory, state)
-  const where = ["--socket", socket, "--state", folder, "--tcti", tcti, "--deadline", String(deadline)]
+  const where = [
+    "--socket",
+    socket,
+    "--state",
+    folder,
+    "--tcti",
+    tcti,
+    "--deadline",
+    String(deadline),
+    "--pcr",
+    String(pcr),
+  ]
   const args = [entryPoint("broker"), ...where, "--software-tpm", "--attached"]
   const child = spawn(process.execPath, args, { stdio: ["pipe", "ignore", "pipe"] })
   let said = ""

@@ -8,7 +8,7 @@ import { z } from "zod"
 import { STORAGE_PARENT, type Tpm, type TpmObject } from "../../node-tpm2/index.ts"
 import { tpmName } from "../../attestation/protocol/evidence.ts"
 import { base64, base64Exactly, fromBase64, fromHex, toBase64, toHex } from "../../attestation/wire/text.ts"
-import { LastingFault } from "./fault.ts"
+import { LastingFault, underEndorsement } from "./fault.ts"
 import type { StateDirectory } from "./state.ts"
 
 ed.hashes.sha512 = message => new Uint8Array(createHash("sha512").update(message).digest())
@@ -33,7 +33,7 @@ export type EvidenceKey = {
 
 /** Unseals the evidence key, or makes it the first time. Throws Fault when it is not the one recorded. */
 export async function openEvidenceKey(tpm: Tpm, state: StateDirectory): Promise<EvidenceKey> {
-  const { object: parent } = await tpm.createPrimary("endorsement", STORAGE_PARENT)
+  const { object: parent } = await underEndorsement(tpm.createPrimary("endorsement", STORAGE_PARENT))
   try {
     const known = (await state.read(file, stored)) ?? (await makeKey(tpm, state, parent))
     return await unsealKey(tpm, state, parent, known)
@@ -61,15 +61,23 @@ async function makeKey(tpm: Tpm, state: StateDirectory, parent: TpmObject): Prom
 
 async function unsealKey(tpm: Tpm, state: StateDirectory, parent: TpmObject, known: Stored): Promise<EvidenceKey> {
   const blob = { publicArea: fromBase64(known.sealedPublic), privateArea: fromBase64(known.sealedPrivate) }
-  const seed = await tpm.unseal(parent, fromHex(known.parent), blob)
+  const seed = await tpm.unseal(parent, fromHex(known.parent), blob).catch(error => {
+    throw isForeign(error) ? cannotOpen(state) : error
+  })
   const publicKey = seed.length === 32 ? ed.getPublicKey(seed) : new Uint8Array(0)
   if (toBase64(publicKey) === known.publicKey) return keyFrom(seed, publicKey)
   seed.fill(0)
+  throw cannotOpen(state)
+}
+
+const isForeign = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && error.code === "TPM_RC_INTEGRITY"
+
+/** TPM2_Clear changes the endorsement hierarchy's proof: its primary keys stay what they are, what they sealed is lost. */
+function cannotOpen(state: StateDirectory): LastingFault {
   const where = state.pathOf(file)
-  throw new LastingFault(
-    `the sealed seed is not of the key in ${where}`,
-    `restore ${where}, or remove it and join again`,
-  )
+  const fix = "restore it, or remove it, so that a new key is made, and join again"
+  return new LastingFault(`${where} has no key that this TPM can open: the TPM was cleared, or the file altered`, fix)
 }
 
 /** The library signs from the seed, so the seed stays in this one place until the broker ends. */

@@ -13,6 +13,20 @@ export class Fault extends Error {
 /** A failure that trying again does not mend: a supervisor should not start the broker anew until a person was there. */
 export class LastingFault extends Fault {}
 
+/** Runs what needs the endorsement hierarchy; its owner may have closed it. */
+export async function underEndorsement<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    const closed = error instanceof Error && "code" in error && error.code === "TPM_RC_BAD_AUTH"
+    if (!closed) throw error
+    throw new LastingFault(
+      "the TPM's endorsement hierarchy has a password",
+      "take it away with tpm2_changeauth -c endorsement -p PASSWORD: the broker's keys are made in that hierarchy",
+    )
+  }
+}
+
 /** What went wrong, with the fix apart from it. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof Fault) return error

@@ -120,7 +120,12 @@ async function run(options: Options): Promise<void> {
 }
 
 /** Codes of node-tpm2 that only a person mends. */
-const lasting: ReadonlySet<string> = new Set(["TPM_TCTI_REFUSED", "TPM_LIBRARY_MISSING", "TPM_NAME_MISMATCH"])
+const lasting: ReadonlySet<string> = new Set([
+  "TPM_TCTI_REFUSED",
+  "TPM_LIBRARY_MISSING",
+  "TPM_NAME_MISMATCH",
+  "TPM_RC_LOCALITY",
+])
 
 function explain(error: unknown): void {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""

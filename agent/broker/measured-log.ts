@@ -7,7 +7,7 @@ import { createHash } from "node:crypto"
 import { readdir, rename, rm, stat } from "node:fs/promises"
 import { z } from "zod"
 import type { BankDigest, Tpm } from "../../node-tpm2/index.ts"
-import { type EpochEvent, readEvent, writeEvent } from "../../attestation/protocol/event.ts"
+import { type EpochEvent, type LogEvent, readEvent, writeEvent } from "../../attestation/protocol/event.ts"
 import type { HashAlgorithm } from "../../attestation/tcg/algorithm.ts"
 import { type CelRecord, celRecord } from "../../attestation/tcg/cel.ts"
 import { extend, zero } from "../../attestation/tcg/pcr.ts"
@@ -240,8 +240,18 @@ function reasonFor(epoch: Epoch, before: Epoch | undefined, pcrIsZero: boolean):
 
 /** The epoch's record stands first, or after the one record that was adopted. */
 function epochEventIn(records: readonly CelRecord[]): EpochEvent | undefined {
-  const events = records.slice(0, 2).map(({ content }) => readEvent(content))
-  return events.find(event => event.type === "assay.epoch.v1")
+  const events = records.slice(0, 2).map(({ content }) => eventIn(content))
+  return events.find(event => event?.type === "assay.epoch.v1")
+}
+
+/** The event, unless another version of the broker wrote one that this one does not know. */
+function eventIn(content: string): LogEvent | undefined {
+  try {
+    return readEvent(content)
+  } catch (error) {
+    if (error instanceof Malformed) return undefined
+    throw error
+  }
 }
 
 function hasEpochRecord({ log, records }: Found): boolean {

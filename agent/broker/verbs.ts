@@ -47,7 +47,11 @@ export const verbs = {
   /** writes an event (its one JSON spelling) to the log, then extends the log's PCR in every active bank */
   append: {
     request: z.strictObject({ event: z.string().max(1 << 20) }),
-    /** `opened`: a new epoch began before this record (resume): what was measured before is gone from the PCR */
+    /**
+     * `opened`: a new epoch began during this call (resume), before this record: what was measured before is gone from the
+     * PCR. One may also begin between calls, at a start of the broker, so compare the counters in every `log` with those
+     * that were measured under.
+     */
     answer: z.strictObject({ log: logState, opened: z.boolean() }),
   },
   /** quotes over the log as it stands and signs the evidence; the next sequence number is on disk before the quote */
