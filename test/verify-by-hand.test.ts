@@ -137,7 +137,6 @@ describe("altered evidence does not", () => {
   const bound = "quote: signed by the AK over the qualifying data rebuilt here"
   const signedAnew: Record<string, [(payload: Json) => Json, string]> = {
     "a byte of the quote": [quoteByte("attest", 50), bound],
-    "the quote's last byte": [quoteByte("attest", -1 + 145), "quote"],
     "a byte of its signature": [quoteByte("signature", 20), bound],
     "a PCR value": [
       payload => ({
@@ -150,17 +149,11 @@ describe("altered evidence does not", () => {
       "quote: covers this selection, and these values",
     ],
     "the audience": [bodyMember({ audience: "another" }), bound],
-    "the attester": [bodyMember({ attester: `000b${"00".repeat(32)}` }), bound],
-    "the time": [bodyMember({ made: "2026-05-04T03:02:01.001Z" }), bound],
     "the selection": [
       bodyMember({ selection: { bank: "sha256", pcrs: [0, 23] } }),
       "quote: the selected PCRs are listed",
     ],
     "the order of members": [({ body, quote }) => ({ quote, body }), "payload: written in the one way"],
-    "the order of the quote's members": [
-      ({ body, quote: { attest, ...quote } }) => ({ body, quote: { ...quote, attest } }),
-      "payload: written in the one way",
-    ],
     "half a surrogate pair, which jq writes otherwise": [bodyMember({ audience: "\ud834" }), "payload"],
   }
   test.each(Object.entries(signedAnew))(
