@@ -90,7 +90,8 @@ async function askCollector({ name, config, depth, deadline, strict, json }: Giv
   return result.tier === "contraindicated" || (strict && result.tier !== "affirming") ? "unacceptable" : "good"
 }
 
-const resultOf = (envelope: string): Result => readResult(fromBase64(readEnvelope(fromBase64(envelope)).payload))
+/** The result that an answer of the collector carries. */
+export const resultOf = (envelope: string): Result => readResult(fromBase64(readEnvelope(fromBase64(envelope)).payload))
 
 function writeEnded({ out }: Terminal, ended: Ended, result: Result | undefined): void {
   row(out, "attester", ended.attester)

@@ -42,17 +42,17 @@ async function hashPath({ path, check, verity, quiet, json }: Given, terminal: T
     signal: new AbortController().signal,
     progress: ({ done, total }) => progress.at(done, total),
   }).finally(progress.end)
-  if (!quiet && !json) remark(terminal, summary(model, terminal.now() - begun))
+  const seconds = Math.max((terminal.now() - begun) / 1000, 0.001)
+  if (!quiet && !json) remark(terminal, summary(model, seconds))
   const differences = wanted === undefined ? [] : compare(wanted, readManifest(model.manifest, path))
-  if (json) writeJsonLine(terminal, forScripts(model, differences))
+  if (json) writeJsonLine(terminal, forScripts(model, seconds, differences))
   else if (wanted)
     for (const each of differences) terminal.out.write(`${each.how.padEnd(8)} ${plain(each.name, 4096)}\n`)
   else terminal.out.write(verity ? verityLines(model) : Buffer.from(model.manifest).toString("utf8"))
   return differences.length === 0 ? "good" : "unacceptable"
 }
 
-function summary({ digest, files, bytes, engines }: HashedModel, elapsed: number): string {
-  const seconds = Math.max(elapsed / 1000, 0.001)
+function summary({ digest, files, bytes, engines }: HashedModel, seconds: number): string {
   const speed = `${size(bytes)} in ${duration(seconds)}, ${size(bytes / seconds)}/s`
   const by = `SHA-256 by ${engines.sha256}, fs-verity by ${engines.verity}`
   return `sha256:${digest}  ${files.length} ${files.length === 1 ? "file" : "files"}, ${speed}; ${by}`
@@ -86,9 +86,10 @@ function compare(wanted: ReadonlyMap<string, string>, seen: ReadonlyMap<string, 
   })
 }
 
-const forScripts = (model: HashedModel, differences: readonly Difference[]): object => ({
+const forScripts = (model: HashedModel, seconds: number, differences: readonly Difference[]): object => ({
   digest: model.digest,
   bytes: model.bytes,
+  seconds,
   engines: model.engines,
   files: model.files.map(({ name, sha256, verity, size: length, link }) => ({
     name: nameOf(name),

@@ -53,11 +53,18 @@ function writeClaims(out: Output, payload: Payload, events: readonly LogEvent[] 
   out.write(`  ${out.style("doubtful", "not verified: this is what the files say")}\n\n`)
   writeBody(out, payload.body)
   out.write("\n")
-  for (const [pcr, value] of payload.quote.pcrs) row(out, `PCR ${pcr}`, value)
+  writePcrs(out, payload.quote.pcrs)
   out.write("\n")
   if (typeof events === "string") return row(out, "log", plain(events))
   row(out, "log", `${events.length} records`)
   for (const each of newestMeasurements(events)) writeMeasurement(out, each, all)
+}
+
+/** Those that nobody extended stand in one line. */
+function writePcrs(out: Output, pcrs: Payload["quote"]["pcrs"]): void {
+  const zero = pcrs.filter(([, value]) => /^0+$/.test(value)).map(([pcr]) => pcr)
+  for (const [pcr, value] of pcrs) if (!zero.includes(pcr)) row(out, `PCR ${pcr}`, value)
+  if (zero.length > 0) row(out, "zero", `PCR ${zero.join(", ")}`)
 }
 
 function writeBody(out: Output, body: Body): void {

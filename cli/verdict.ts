@@ -68,8 +68,9 @@ function writeFinding(out: Output, { component, seen, wanted }: Finding): void {
   const name = plain(component, 200)
   const line = `${name}: ${plain(seen, 200)}; wanted: ${plain(wanted, 200)}`
   if (line.length + 6 <= out.width) return out.write(`      ${line}\n`)
-  out.write(`      ${name}\n        ${out.style("faint", "seen")}    ${plain(seen, 200)}\n`)
-  out.write(`        ${out.style("faint", "wanted")}  ${plain(wanted, 200)}\n`)
+  const value = (text: string): string => wrapped(plain(text, 500), out.width - 16, 16)
+  out.write(`      ${name}\n        ${out.style("faint", "seen")}    ${value(seen)}\n`)
+  out.write(`        ${out.style("faint", "wanted")}  ${value(wanted)}\n`)
 }
 
 /** A finding with what the table says about it, for scripts. */

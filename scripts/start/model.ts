@@ -73,10 +73,9 @@ export async function stageModel(path: string, folder: string): Promise<Stage> {
     if (file !== smallest) await symlink(file.path, place)
   }
   const victim = join(target, relative(root, smallest.path))
-  if (await copied(smallest, victim))
-    return { path: target, victim, how: `a copy of ${basename(victim)}, links to the rest` }
+  if (await copied(smallest, victim)) return { path: target, victim, how: "one file copied, the rest linked" }
   await symlink(smallest.path, victim)
-  return { path: target, victim: undefined, how: "links only: too large to copy a file of it" }
+  return { path: target, victim: undefined, how: "linked: too large to copy a file of it" }
 }
 
 type Found = { readonly path: string; readonly size: number }
