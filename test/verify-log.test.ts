@@ -5,7 +5,6 @@ import { type Body } from "../attestation/protocol/evidence.ts"
 import { celRecord, readCel, writeCelLine } from "../attestation/tcg/cel.ts"
 import { type Expected, type UntrustedEvidence } from "../attestation/verify/verify.ts"
 import { logPcr, type Machine, measurement, type Options, startMachine } from "./evidence-maker.ts"
-
 import { type Alter, attested as attestedBy, judged as judgedBy } from "./judge.ts"
 
 let machine: Machine

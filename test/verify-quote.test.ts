@@ -7,8 +7,7 @@ import { signature as signatureCodec } from "../attestation/tcg/signature.ts"
 import { type Expected, type UntrustedEvidence } from "../attestation/verify/verify.ts"
 import { encode } from "../attestation/wire/codec.ts"
 import { fromBase64, toBase64, toHex } from "../attestation/wire/text.ts"
-import { asked, expectedOf, logPcr, type Machine, measurement, type Options, startMachine } from "./evidence-maker.ts"
-
+import { expectedOf, type Machine, measurement, type Options, startMachine } from "./evidence-maker.ts"
 import { type Alter, attested as attestedBy, judged as judgedBy, later } from "./judge.ts"
 
 let machine: Machine

@@ -10,7 +10,6 @@ import { readCel } from "../attestation/tcg/cel.ts"
 import { type Expected, verify } from "../attestation/verify/verify.ts"
 import { toBase64, toHex } from "../attestation/wire/text.ts"
 import { asked, expectedOf, type Machine, measurement, now, type Options, startMachine } from "./evidence-maker.ts"
-
 import { type Alter, asking, attested as attestedBy, keyPair, later } from "./judge.ts"
 
 let machine: Machine
