@@ -92,6 +92,13 @@ export class Line {
     return came as OfType<T>
   }
 
+  /** The next message, whatever it says. */
+  async any(): Promise<Message> {
+    const came = await this.#take()
+    if (came instanceof Uint8Array) throw new Error("wanted a message, got bytes")
+    return came
+  }
+
   /** The next `length` bytes that are no message. */
   async bytes(length: number): Promise<Uint8Array> {
     const parts: Uint8Array[] = []

@@ -55,7 +55,7 @@ export class Attester {
   }
 
   /** Enrols, answers the first challenge, and gives the proven connection. */
-  async join(house: House): Promise<Line> {
+  async join(house: Pick<House, "admin">): Promise<Line> {
     const line = await enrol(this.machine, await invitationFrom(house))
     await this.prove(line)
     return line

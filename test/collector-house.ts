@@ -50,7 +50,7 @@ export async function startHouse(folder: string, more = ""): Promise<House> {
 export const removeFolder = (folder: string): void => rmSync(folder, { recursive: true, force: true })
 
 /** An invitation for one attester. */
-export async function invitationFrom({ admin }: House): Promise<string> {
+export async function invitationFrom({ admin }: Pick<House, "admin">): Promise<string> {
   const asked = { by: "Olga", purpose: "attester", name: "gpu-1", lifetimeSeconds: null, accept: null } as const
   return (await admin.call("invite", asked)).invitation
 }

@@ -1,5 +1,6 @@
 /** Does the collector admit, ask, judge, keep and show as it says? With a real TPM's evidence over real sockets. */
 import { generateKeyPairSync, randomBytes } from "node:crypto"
+import { setTimeout as delay } from "node:timers/promises"
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest"
 import { readResult } from "../attestation/appraise/result.ts"
 import { readEnvelope, signedEnvelope } from "../attestation/protocol/dsse.ts"
@@ -19,7 +20,7 @@ let house: House
 let one: Attester
 
 beforeAll(async () => {
-  ;[one] = await Promise.all([Attester.start()])
+  one = await Attester.start()
   await one.machine.append(measurement("a"))
 })
 afterAll(() => one.stop())
@@ -271,6 +272,23 @@ test("an outside verifier asks through the collector, and gets the evidence as i
   expect(await house.admin.call("revoke", { id, by: "Olga" })).toEqual({ revoked: true })
   await verifier.send({ type: "who", token, attester: attester() })
   expect((await verifier.ending()).reason).toMatch("revoked")
+})
+
+test("C30 M8 who is asked and does not answer is told of, and stale by time alone; staleness hides nothing", async () => {
+  await house.stop()
+  house = await startHouse(folder, "[challenge]\nevery = 1\ndeadline = 1\nstale = 2\n")
+  const line = await one.join(house)
+  expect(await standing()).toMatchObject({ state: "warning", stale: false })
+  const challenge = await line.next("challenge")
+  expect(challenge).toMatchObject({ audience: "collector", depth: "quick", deadlineSeconds: 1 })
+  while (!(await standing()).stale) await delay(20)
+  expect(await standing()).toMatchObject({ state: "warning", connected: true })
+  const oldest = async () => (await house.admin.call("status", { attester: attester() })).incidents.at(-1)
+  while (!(await oldest())) await delay(20)
+  expect(await oldest()).toMatchObject({ kind: "missed", says: "no answer within 1 s" })
+  await submit(line, challenge.id, await one.answer(line, challenge))
+  for (let next: string = "challenge"; next !== "acknowledged"; ) next = (await line.any()).type
+  expect(await standing(), "a late answer renews nothing").toMatchObject({ stale: true })
 })
 
 test("when the collector stops, agents are told when to come back", async () => {
