@@ -76,8 +76,10 @@ export function admission(db: Database): Admission {
       db.all(fleetRow, `${fleet} AND attester > ? ORDER BY attester LIMIT ?`, after, limit),
     count: async () =>
       db.one(z.strictObject({ n: z.int() }), "SELECT count(DISTINCT attester) AS n FROM enrolment")?.n ?? 0,
-    find: async text =>
-      db.all(fleetRow, `${fleet} AND (label = ?1 OR substr(attester, 1, length(?1)) = ?1) LIMIT 2`, text),
+    find: async text => {
+      const named = db.all(fleetRow, `${fleet} AND substr(attester, 1, length(?1)) = ?1 LIMIT 2`, text)
+      return named.length > 0 ? named : db.all(fleetRow, `${fleet} AND label = ? LIMIT 2`, text)
+    },
   }
 }
 

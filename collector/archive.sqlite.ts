@@ -82,8 +82,15 @@ export function archive(db: Database): Archive {
     },
     nonce: async nonce =>
       db.one(nonceRow, "SELECT nonce, attester, channel, issued, expires FROM nonce WHERE nonce = ?", nonce),
-    forgetNonces: async time => {
-      db.run("DELETE FROM nonce WHERE expires < ?", time)
+    forgetNonces: async (late, now, most) => {
+      db.run("DELETE FROM nonce WHERE expires < ?", late)
+      db.run("DELETE FROM nonce WHERE expires < ? AND attester NOT IN (SELECT attester FROM enrolment)", now)
+      db.run(
+        `DELETE FROM nonce WHERE nonce IN (SELECT nonce FROM
+           (SELECT nonce, row_number() OVER (PARTITION BY attester ORDER BY issued DESC) AS place FROM nonce)
+           WHERE place > ?)`,
+        most,
+      )
     },
     neighbours: async place => neighbours(db, place),
     prefixes: async (epoch, length) =>

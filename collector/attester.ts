@@ -185,10 +185,11 @@ export class AttesterSession implements Conversation {
   async #refuse(judged: Judged & { kind: "refused" }, open: Open | undefined): Promise<void> {
     const { evidence, told, findings, enrolled } = judged
     this.#peer.send({ type: "refused", evidence, findings: [...told] })
-    if (enrolled) await this.#tell({ kind: "refused", evidence, findings: told, says: this.#peer.address })
-    if (++this.#refusals >= refusalsBorne) throw new Breach("too much evidence was refused")
     const worthAnotherTry = findings.some(each => each.id === "log.missing")
     if (open && !worthAnotherTry) this.#challenges.end(open.id, { kind: "judged", judged })
+    if (++this.#refusals >= refusalsBorne) this.#peer.goodbye("too much evidence was refused", 60)
+    // last, so that its time tells a stranger nothing
+    if (enrolled) await this.#tell({ kind: "refused", evidence, findings: told, says: this.#peer.address })
   }
 
   /** A challenge is over. A connection that has proven nothing by then is of no use to anybody. */

@@ -36,7 +36,9 @@ export type Collector = {
 }
 
 /** How often nonces that nobody will answer any more are forgotten. */
-const sweepSeconds = 3600
+const sweepSeconds = 300
+/** The most unanswered nonces that are remembered under one name, whoever said it. */
+const noncesKept = 1000
 
 /** Runs a collector until `signal` is aborted. Throws StoreUnusable, ProgramMissing, and what the system refuses. */
 export async function runCollector(config: Configuration, { signal }: { readonly signal: AbortSignal }): Promise<void> {
@@ -84,7 +86,7 @@ async function assemble(
     buffered: new Buffered(config.limits.buffered * (1 << 20)),
     questions: new Allowance(config.limits.asks),
   }
-  const forget = (): Promise<void> => store.forgetNonces(now() - config.limits.late * 1000)
+  const forget = (): Promise<void> => store.forgetNonces(now() - config.limits.late * 1000, now(), noncesKept)
   await forget()
   const sweep = setInterval(() => void forget().catch(error => say(`fault: ${error}`)), sweepSeconds * 1000)
   ending.push(() => clearInterval(sweep))

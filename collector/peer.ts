@@ -25,6 +25,8 @@ export interface Conversation {
   closed(): void
 }
 
+/** Frames that may wait for their turn; one more, and no more are read. Pongs must come through while an answer takes long. */
+const waitingLimit = 4
 /** Bytes that may wait for a peer that does not read. */
 const unreadLimit = 1 << 20
 
@@ -55,7 +57,7 @@ export class Peer {
   converse(conversation: Conversation): void {
     this.#socket.on("message", (data, binary) => {
       this.#waiting += 1
-      this.#socket.pause()
+      if (this.#waiting > waitingLimit) this.#socket.pause()
       this.#last = this.#last.then(() => this.#handle(conversation, data, binary))
     })
     this.#socket.on("error", error => this.#say(`${this.address}: ${plainLine(error.message, 256)}`))
@@ -69,7 +71,7 @@ export class Peer {
       this.#end(error)
     }
     this.#waiting -= 1
-    if (this.#waiting === 0) this.#socket.resume()
+    if (this.#waiting === waitingLimit) this.#socket.resume()
   }
 
   #end(error: unknown): void {

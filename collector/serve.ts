@@ -100,13 +100,23 @@ function upgrade(parts: Parts, wss: WebSocketServer, request: IncomingMessage, s
   // a page in a browser sends where it comes from; no agent and no verifier of ours is one
   if (request.headers.origin !== undefined) return refuse(socket, "403 Forbidden")
   if (!offered.some(each => each.trim() === subprotocol)) return refuse(socket, "400 Bad Request")
-  const channel = new Uint8Array(request.socket.exportKeyingMaterial(32, channelLabel, Buffer.alloc(0)))
+  const channel = bindingOf(request.socket)
+  if (!channel) return void socket.destroy()
   const address = request.socket.remoteAddress ?? "?"
   wss.handleUpgrade(request, socket, head, ws => {
     watchPongs(ws)
     const peer = new Peer(ws, channel, address, parts.say)
     peer.converse(session(peer, parts))
   })
+}
+
+/** RFC 9266, tls-exporter; undefined when the connection is gone already. */
+function bindingOf(socket: TLSSocket): Uint8Array | undefined {
+  try {
+    return new Uint8Array(socket.exportKeyingMaterial(32, channelLabel, Buffer.alloc(0)))
+  } catch {
+    return undefined
+  }
 }
 
 function refuse(socket: Duplex, status: string): void {

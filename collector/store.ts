@@ -144,15 +144,18 @@ export interface Admission {
   attesters(after: string, limit: number): Promise<readonly Row[]>
   /** how many attesters there are */
   count(): Promise<number>
-  /** the attesters whose name begins with, or whose label is, `text`; at most two */
+  /** the attesters whose name begins with `text`; if there are none, those whose label it is; at most two */
   find(text: string): Promise<readonly Row[]>
 }
 
 export interface Archive {
   issue(nonce: Nonce): Promise<void>
   nonce(nonce: Uint8Array): Promise<Nonce | undefined>
-  /** forgets nonces that expired before `time` */
-  forgetNonces(time: number): Promise<void>
+  /**
+   * Forgets nonces that expired before `late`, those of names that nobody enrolled when they expired before `now`, and of each
+   * name all but the newest `most`.
+   */
+  forgetNonces(late: number, now: number, most: number): Promise<void>
   neighbours(place: Place): Promise<Neighbours>
   /** the first `length` bytes of each log of an epoch that is at least so long, at most eight */
   prefixes(epoch: LogEpoch, length: number): Promise<readonly Uint8Array[]>

@@ -123,6 +123,10 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
       expect(await store.find(names[0]?.slice(0, 40) ?? "")).toHaveLength(1)
       expect(await store.find("label")).toHaveLength(2)
       expect(await store.find("%")).toHaveLength(0)
+      const by = invitation()
+      await store.invite(by)
+      await store.enrol(candidate(name(), by, { label: names[0] ?? "" }))
+      expect(await store.find(names[0] ?? ""), "a label takes no name").toMatchObject([{ attester: names[0] }])
     })
   })
 
@@ -145,10 +149,23 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
       const [theirs, old] = [nonceFor(other), nonceFor(attester, { expires: 3500 })]
       for (const each of [theirs, old]) await store.issue(each)
       expect(await store.record(entry(attester, { nonce: theirs.nonce }))).toBe("spent")
-      await store.forgetNonces(3600)
+      await store.forgetNonces(3600, 3600, 99)
       expect(await store.nonce(old.nonce)).toBeUndefined()
       expect(await store.nonce(theirs.nonce)).toBeDefined()
       expect(await store.record(entry(attester, { nonce: old.nonce }))).toBe("spent")
+    })
+
+    test("C19 nonces of names that nobody enrolled leave when they expire, and no name holds many", async () => {
+      const attester = await enrolled()
+      const stranger = nonceFor(name())
+      const own = [1, 2, 3].map(i => nonceFor(attester, { issued: 3000 + i }))
+      for (const each of [stranger, ...own]) await store.issue(each)
+      await store.forgetNonces(0, 3999, 2)
+      const left = async (): Promise<boolean[]> =>
+        Promise.all([stranger, ...own].map(async each => (await store.nonce(each.nonce)) !== undefined))
+      expect(await left()).toEqual([true, false, true, true])
+      await store.forgetNonces(0, 4001, 2)
+      expect(await left()).toEqual([false, false, true, true])
     })
 
     test("recording is idempotent by digest, and moves only from the standing that it was judged from", async () => {
