@@ -23,6 +23,8 @@ export type Service = {
   /** rejects when the process ends without being told to */
   readonly died: Promise<never>
   readonly stop: () => Promise<void>
+  /** ends it as a power failure would */
+  readonly kill: () => Promise<void>
 }
 
 /** Starts `assay ARGS` as a service whose stderr goes to the file `log`. */
@@ -48,6 +50,11 @@ export function startService(name: string, args: readonly string[], log: string)
       const late = setTimeout(() => child.kill("SIGKILL"), 15_000)
       await endOf(child)
       clearTimeout(late)
+    },
+    kill: async () => {
+      stopping = true
+      child.kill("SIGKILL")
+      await endOf(child)
     },
   }
 }
