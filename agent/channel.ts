@@ -20,6 +20,8 @@ const handshakeDeadline = 20_000
 /** Opens a channel to the collector's path for attesters. Throws Trouble. */
 export async function openChannel(endpoint: Endpoint, signal: AbortSignal): Promise<Channel> {
   const tls = await connectTls(endpoint, signal)
+  const stop = (): void => void tls.destroy()
+  signal.addEventListener("abort", stop)
   try {
     comparePin(tls, endpoint)
     const binding = new Uint8Array(tls.exportKeyingMaterial(32, channelLabel, Buffer.alloc(0)))
@@ -27,6 +29,8 @@ export async function openChannel(endpoint: Endpoint, signal: AbortSignal): Prom
   } catch (error) {
     tls.destroy()
     throw error
+  } finally {
+    signal.removeEventListener("abort", stop)
   }
 }
 

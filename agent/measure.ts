@@ -24,7 +24,9 @@ export async function measure(
 ): Promise<Measured> {
   let log = known
   for (let attempt = 0; attempt < mostEpochs; attempt++) {
-    log = await readLog(broker, log)
+    const before = log
+    log = await readLog(broker, before)
+    if (before !== "nothing" && !sameEpoch(before.state, log.state)) context.hasher.forget()
     const appended = await appendChanges(broker, sources, context, recordedIn(log.bytes))
     if (appended !== "opened") return { log: await readLog(broker, log), appended }
     context.hasher.forget()
@@ -78,5 +80,5 @@ const sameTexts = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((text, i) => text === b[i])
 
 /** Whether two states are of one log epoch. */
-export const sameEpoch = (a: LogState, b: LogState): boolean =>
+const sameEpoch = (a: LogState, b: LogState): boolean =>
   a.resetCount === b.resetCount && a.restartCount === b.restartCount

@@ -40,6 +40,6 @@ async function report({ attester, spool, standing }: ReportParts, signal: AbortS
   const asked = { kind: "report", after: spool.acknowledged.at(-1)?.digest ?? null } as const
   const audience = newest?.audience ?? usualAudience
   const evidence = await attester.answer({ asked, audience, depth: "quick" }, signal)
-  await spool.add({ ...evidence, challenge: null })
   standing.made(evidence)
+  await spool.add({ ...evidence, challenge: null })
 }

@@ -173,14 +173,18 @@ export class Session {
     await spool.refuse(digest, verdict.findings.map(({ id }) => id).join(", ") || "no reason given")
   }
 
-  /** What waits is sent oldest first. Whatever ends the connection ends this too. */
+  /** What waits is sent oldest first, then what joins it. Whatever ends the connection ends this too. */
   async #sendBacklog(): Promise<void> {
     const { spool } = this.#parts
     const tried = new Set<string>()
     try {
       for (;;) {
+        const { added } = spool
         const entry = spool.waiting.find(({ digest }) => !tried.has(digest) && !this.#live.has(digest))
-        if (!entry || this.#over.signal.aborted) return
+        if (!entry) {
+          await Promise.race([added, this.#inbox.ended])
+          continue
+        }
         tried.add(entry.digest)
         const evidence = await spool.read(entry)
         if (evidence !== "gone") await this.#submit(evidence)

@@ -40,6 +40,7 @@ export class Spool {
   readonly #entries: Record<Exclude<Folder, "damaged">, Entry[]> = { waiting: [], acknowledged: [], refused: [] }
   #next = 1
   #last: Promise<unknown> = Promise.resolve()
+  #added = Promise.withResolvers<void>()
 
   private constructor(path: string, limits: SpoolLimits, say: Say, logs: SpooledLogs) {
     this.#path = path
@@ -63,6 +64,11 @@ export class Spool {
   }
   get acknowledged(): readonly Entry[] {
     return this.#entries.acknowledged
+  }
+
+  /** Resolves when the next piece is added. */
+  get added(): Promise<void> {
+    return this.#added.promise
   }
 
   /** Keeps `evidence`; when this resolves, it survives a power failure. */
@@ -107,6 +113,8 @@ export class Spool {
     const entry = { number, digest, audience, log, size }
     this.#entries.waiting.push(entry)
     await this.#thin()
+    this.#added.resolve()
+    this.#added = Promise.withResolvers()
     return entry
   }
 

@@ -1,4 +1,5 @@
 /** What does the agent say when something does not work? What is wrong, and the fix; a person reads both. */
+import { plainLine } from "../attestation/wire/text.ts"
 
 /** A failure with a hint: what a person should do about it. */
 export class Trouble extends Error {
@@ -19,7 +20,11 @@ export function told(error: unknown): { readonly message: string; readonly hint:
   return { message: error.message, hint: "hint" in error && typeof error.hint === "string" ? error.hint : "" }
 }
 
-/** On stderr, in house style. */
+/** On stderr, in house style, and harmless to a terminal whoever the words are from. */
 export function sayOnStderr(message: string, hint: string): void {
-  process.stderr.write(`assay: agent: ${message}\n${hint === "" ? "" : `assay: hint: ${hint}\n`}`)
+  const fix = hint === "" ? "" : `assay: hint: ${plainLine(hint, longest)}\n`
+  process.stderr.write(`assay: agent: ${plainLine(message, longest)}\n${fix}`)
 }
+
+/** Characters of one line. */
+const longest = 2000

@@ -1,6 +1,7 @@
 /** Does the agent speak the protocol as docs/the-protocol.md has it, with a peer that is not ours, and keep what is not acknowledged? */
 import { createHash, randomBytes } from "node:crypto"
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
@@ -58,7 +59,7 @@ async function newSide(): Promise<Side> {
   const say = (message: string): void => void said.push(message)
   const state = join(folder, `state-${runs++}`)
   const tpmSettings = { broker: "own", tcti: "", software: true, pcr: 23 as const, pcrs: [0, 7, 23], deadline: 10 }
-  const configuration = { weights: [{ name: "m", path: "/weights" }], tpm: tpmSettings }
+  const configuration = { weights: [{ name: "m", path: "/weights", links: "own" as const }], tpm: tpmSettings }
   const attester = new Attester({ broker, host: new Host(folder), configuration, now: Date.now })
   const over = new AbortController()
   let running: Promise<void> = Promise.resolve()
@@ -155,9 +156,22 @@ describe("a channel", () => {
     await old.stop()
   })
 
-  it("says so when nobody listens, and when whoever listens is no WebSocket", async () => {
+  it("says so when nobody listens", async () => {
     const gone = { host: "127.0.0.1", port: 1, pin: peer.pin }
     await expect(openChannel(gone, new AbortController().signal)).rejects.toThrow("ECONNREFUSED")
+  })
+
+  it("is given up at once when the agent stops, whatever the peer does", async () => {
+    const silent = createServer(socket => socket.on("error", () => undefined)).listen(0, "127.0.0.1")
+    await new Promise(resolve => silent.once("listening", resolve))
+    const stop = new AbortController()
+    const opening = openChannel(
+      { host: "127.0.0.1", port: (silent.address() as AddressInfo).port, pin: peer.pin },
+      stop.signal,
+    )
+    setTimeout(() => stop.abort(), 50)
+    await expect(opening).rejects.toThrow("stopped")
+    silent.close()
   })
 
   it("has the same binding at both ends (RFC 9266)", async () => {
