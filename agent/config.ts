@@ -29,6 +29,20 @@ export const defaults = Object.freeze({
     /** that one TPM command may take before the broker gives up */
     deadline: 30,
   }),
+  hash: Object.freeze({
+    /** threads; "auto": two where there are more than two cores, else one */
+    workers: "auto",
+    /** what hashes known files again: "auto" measures */
+    engine: "auto",
+    /** V8's wider instructions for the hashing core: needs Node 26 */
+    revectorize: false,
+    /** in which all weights are read once more in the background; 0: never */
+    recheck: 86_400,
+    /** the most mebibytes per second that this reads; 0: as many as it needs to be done in time */
+    rate: 0,
+    /** "buffered": what readers see; "direct": what the disk holds; "alternate": each in turn */
+    reads: "alternate",
+  }),
   /** between reports while no collector is connected */
   reports: Object.freeze({ every: 3600 }),
   /** the most pieces of evidence, and mebibytes of it, that wait for a collector; and as many that one has acknowledged */
@@ -37,6 +51,8 @@ export const defaults = Object.freeze({
 
 const whole = (min: number, max: number) => z.int().min(min).max(max)
 const path = line(512).regex(/^\//, "not a path that begins with /")
+/** A model of Ollama is named within its store: ollama:/store/name:tag. */
+const modelPath = line(512).regex(/^(?:ollama:)?\//, "not a path that begins with /, or with ollama:/")
 const pcr = z.union([z.literal(16), z.literal(23)], "only PCR 16 and PCR 23 are free for our log")
 
 /** The file's schema; every table may be left out. */
@@ -58,9 +74,25 @@ export const file = z.strictObject({
     })
     .prefault({}),
   weights: z
-    .array(z.strictObject({ name: line(256).min(1).optional(), path }))
+    .array(
+      z.strictObject({
+        name: line(256).min(1).optional(),
+        path: modelPath,
+        links: z.enum(["own", "anywhere"]).default("own"),
+      }),
+    )
     .max(64)
     .default([]),
+  hash: z
+    .strictObject({
+      workers: z.union([z.literal("auto"), whole(1, 64)], 'neither "auto" nor 1 to 64').default("auto"),
+      engine: z.enum(["auto", "wasm", "native"]).default("auto"),
+      revectorize: z.boolean().default(defaults.hash.revectorize),
+      recheck: whole(0, 31_536_000).default(defaults.hash.recheck),
+      rate: whole(0, 65_536).default(defaults.hash.rate),
+      reads: z.enum(["buffered", "direct", "alternate"]).default("alternate"),
+    })
+    .prefault({}),
   reports: z.strictObject({ every: whole(1, 86_400).default(defaults.reports.every) }).prefault({}),
   spool: z
     .strictObject({
@@ -71,8 +103,8 @@ export const file = z.strictObject({
 })
 type File = z.infer<typeof file>
 
-/** A model to measure: what it is called in evidence, and the file or folder that it is. */
-export type Weights = { readonly name: string; readonly path: string }
+/** A model to measure: what it is called in evidence, the file or folder that it is, and where its links may lead. */
+export type Weights = { readonly name: string; readonly path: string; readonly links: "own" | "anywhere" }
 export type Configuration = Omit<File, "state" | "runtime" | "weights"> & {
   readonly state: string
   readonly runtime: string
@@ -85,7 +117,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 /** The configuration in `text`. Throws BadConfiguration. */
 export function readConfiguration(text: string, environment: Environment): Configuration {
   const given = readToml(file, text, document)
-  const weights = given.weights.map(each => ({ name: each.name ?? each.path, path: each.path }))
+  const weights = given.weights.map(each => ({ ...each, name: each.name ?? each.path }))
   const pcrs = [...new Set(given.tpm.pcrs)].toSorted((a, b) => a - b)
   refuseDoubles(weights)
   if (!pcrs.includes(given.tpm.pcr))

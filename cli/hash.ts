@@ -39,6 +39,7 @@ async function hashPath({ path, check, verity, quiet, json }: Given, terminal: T
   const progress = quiet || json ? noProgress : showProgress(terminal, "hashing")
   const model = await hashModel(path, {
     engine: "auto",
+    links: "own",
     signal: new AbortController().signal,
     progress: ({ done, total }) => progress.at(done, total),
   }).finally(progress.end)

@@ -33,6 +33,7 @@ beforeEach(() => {
 
 const options = (more: Partial<HashOptions> = {}): HashOptions => ({
   engine: "auto",
+  links: "own",
   signal: new AbortController().signal,
   progress: () => undefined,
   ...more,
@@ -69,7 +70,7 @@ describe("manifest and digest", () => {
     const model = await hash(folder)
     expect(Buffer.from(model.manifest).toString()).toBe(sha256sum(folder).toString())
     expect(model.digest).toBe(createHash("sha256").update(sha256sum(folder)).digest("hex"))
-    expect(model.engines).toEqual({ sha256: "node:crypto", verity: "wasm" })
+    expect(model.engines).toEqual({ sha256: "node:crypto", verity: "wasm", again: "none" })
   })
 
   it("escapes the names that sha256sum escapes, and takes bytes that are no UTF-8", async () => {
@@ -106,13 +107,22 @@ describe("manifest and digest", () => {
 })
 
 describe("links", () => {
-  it("counts a link to a file as that file, as sha256sum does, and tells where it leads", async () => {
-    put("blobs/abc", "weights")
-    mkdirSync(`${folder}/snapshot`)
-    symlinkSync("../blobs/abc", `${folder}/snapshot/model.safetensors`)
-    const model = await hash(`${folder}/snapshot`)
-    expect(Buffer.from(model.manifest).toString()).toBe(sha256sum(`${folder}/snapshot`).toString())
-    expect(model.files.map(({ link }) => link.toString())).toEqual(["../blobs/abc"])
+  it("counts a link to a file of the model as that file, as sha256sum does, and tells where it leads", async () => {
+    put("real/weights", "weights")
+    symlinkSync("real/weights", `${folder}/model.safetensors`)
+    const model = await hash(folder)
+    expect(Buffer.from(model.manifest).toString()).toBe(sha256sum(folder).toString())
+    expect(model.files.map(({ link }) => link.toString())).toEqual(["real/weights", "none"])
+  })
+
+  it("refuses one that leads out of the folder, by however many links, unless that is allowed", async () => {
+    put("outside", "weights")
+    mkdirSync(`${folder}/model`)
+    symlinkSync("second", `${folder}/model/first`)
+    symlinkSync("../outside", `${folder}/model/second`)
+    expect((await refusal(`${folder}/model`)).message).toMatch(/(first|second) leads out of the model, to .*outside$/)
+    const model = await hashModel(`${folder}/model`, options({ links: "anywhere" }))
+    expect(Buffer.from(model.manifest).toString()).toBe(sha256sum(`${folder}/model`).toString())
   })
 
   it("refuses a link to nothing, one to a folder, and one that leads to itself", async () => {
@@ -142,8 +152,7 @@ describe("what cannot be hashed", () => {
     await new Promise(resolve => server.once("listening", resolve))
     expect((await refusal(folder)).message).toContain("socket is neither a file nor a folder")
     await new Promise(resolve => server.close(resolve))
-    symlinkSync("/proc/self/mem", `${folder}/memory`)
-    expect((await refusal(folder)).message).toContain("cannot be read (EIO)")
+    expect((await refusal("/proc/self/mem")).message).toContain("cannot be read (EIO)")
   })
 
   it("is refused when it changes while it is read, and when a file joins", async () => {

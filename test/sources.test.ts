@@ -22,9 +22,9 @@ afterAll(async () => {
 
 const tpm = { manufacturer: "IBM", vendor: "SW TPM", firmware: "8217.4131.22.13878", software: true, banks: ["sha256"] }
 const weights = [
-  { name: "small", path: "/srv/models/small" },
-  { name: "/srv/models/small.gguf", path: "/srv/models/small.gguf" },
-]
+  { name: "small", path: "/srv/models/small", links: "own" },
+  { name: "/srv/models/small.gguf", path: "/srv/models/small.gguf", links: "own" },
+] as const
 
 const contextOf = (root: string, more: Partial<Context> = {}): Context => ({
   host: new Host(root),
@@ -246,7 +246,7 @@ describe("weights", () => {
     const root = join(scratch, "many")
     mkdirSync(join(root, "m"), { recursive: true })
     for (let i = 0; i < 1100; i++) writeFileSync(join(root, "m", String(i).padStart(4, "0")), String(i))
-    const events = await measured("weights", root, { weights: [{ name: "m", path: "/m" }] })
+    const events = await measured("weights", root, { weights: [{ name: "m", path: "/m", links: "own" }] })
     expect(events.map(({ facts }) => facts.length)).toEqual([factsPerEvent, factsPerEvent + 1, 105])
     expect(events.slice(1).map(({ facts }) => facts[0])).toEqual([
       ["part", "2"],

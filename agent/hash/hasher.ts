@@ -1,101 +1,240 @@
 /**
- * Who hashes files, and which need not be read again? A hasher: one thread, and what it remembers of files that nobody has
- * written to since. What a model is made of: `tree.ts`; what it is called: `model.ts`.
+ * Who hashes files, and which need not be read again? A hasher: some threads, and what it knows of files that nobody has
+ * written to since. A file that is new to it gets both digests from one read; whether a known one is still the same, one
+ * digest tells, and an alarm is raised only when the other implementation has confirmed it. What a model is: `tree.ts`.
  */
-import { stat } from "node:fs/promises"
-import { Worker } from "node:worker_threads"
-import { entryPoint } from "../../local/entry.ts"
-import { CannotHash, type ModelFile, refusal, refuse } from "./tree.ts"
-import { type Digests, type Job, type Report, stateOf } from "./job.ts"
-import { escaped } from "../escape.ts"
+import type { DigestCache } from "./cache.ts"
+import { differences } from "../../wasm/records.ts"
+import { type Alarm, type Pair, readAgain } from "./again.ts"
+import { type Engine, measuring, type Plan, planFor } from "./engine.ts"
+import type { EngineName, Hashed, Manner, Reading, Reads } from "./job.ts"
+import { type Depth, type FileDigests, Known } from "./known.ts"
+import { modestWorkers, Pool } from "./pool.ts"
+import type { ModelFile } from "./tree.ts"
+import { hashAll, hashLanes, lookAt, type Round, type Target } from "./round.ts"
 
-/** quick: a file that nobody wrote to since it was hashed is not read again; full: every file is read. */
-export type Depth = "quick" | "full"
-export type FileDigests = Pick<Digests, "sha256" | "verity" | "size">
+export type { Depth, FileDigests } from "./known.ts"
 /** Called with the bytes of the present file that are hashed so far. */
 export type FileProgress = (bytes: number) => void
 
-/** The most files that are remembered. */
-const memoryLimit = 100_000
+export type HasherSettings = {
+  readonly workers: number
+  readonly engine: Engine
+  readonly reads: Reads
+  readonly priority: Manner["priority"]
+  /** bytes per second of all threads together; Infinity for no limit */
+  readonly bytesPerSecond: number
+  /** V8's wider instructions for the core, where revectorize.ts allowed it */
+  readonly revectorized: boolean
+  /** where digests are kept on disk, or that they are not */
+  readonly cache: DigestCache | "none"
+  /** told of a file whose contents changed although its state did not */
+  readonly alarm: (alarm: Alarm) => void
+}
 
-/** Hashes files one at a time in a thread. {@link close} it. */
+export const hasherDefaults: HasherSettings = Object.freeze({
+  workers: modestWorkers(),
+  engine: "auto",
+  reads: "buffered",
+  priority: "usual",
+  bytesPerSecond: Infinity,
+  revectorized: false,
+  cache: "none",
+  alarm: () => undefined,
+})
+
+/**
+ * How a file's digests were found: read, by both implementations; again, as known, by one of them; kernel, as known, by the
+ * kernel; known, without a look at its bytes.
+ */
+export type How = "read" | "again" | "kernel" | "known"
+export type Found = FileDigests & {
+  readonly how: How
+  /** which implementation made the fs-verity digest when the file was new; SHA-256 is node:crypto's */
+  readonly verityBy: EngineName
+  readonly settled: boolean
+}
+
+/** Bytes read so far of all that must be read, and the path of one of the files that are read now. */
+export type HashProgress = (done: number, total: number, path: Uint8Array) => void
+
+/** Hashes files. {@link close} it. */
 export class Hasher {
-  readonly #known = new Map<string, FileDigests>()
-  #worker: Worker | undefined
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #settings: HasherSettings
+  readonly #pool: Pool
+  readonly #known = new Known()
+  #plan: Promise<Plan> | undefined
+  readonly #baseline: Reading
+  /** whether what is on disk may stand for a look at the bytes */
+  #diskCounts = true
 
-  /**
-   * Both digests of one file. Throws {@link CannotHash}, and the signal's reason when it is aborted: then the thread is
-   * stopped in the middle of the file.
-   */
-  file(file: Pick<ModelFile, "path">, depth: Depth, signal: AbortSignal, progress: FileProgress): Promise<FileDigests> {
-    const turn = this.#last.then(() => this.#file(file, depth, signal, progress))
-    this.#last = turn.catch(() => undefined)
-    return turn
+  constructor(settings: Partial<HasherSettings> = {}) {
+    this.#settings = { ...hasherDefaults, ...settings }
+    const { workers, engine, priority, bytesPerSecond, revectorized } = this.#settings
+    const core = engine === "native" ? "spare" : "needed"
+    this.#pool = new Pool(workers, { priority, bytesPerSecond, revectorized, core })
+    this.#baseline = { kind: "both", verity: revectorized ? "each" : "wasm" }
   }
 
-  /** Forgets every file: the next measurement reads them all. */
-  forget(): void {
-    this.#known.clear()
+  get cache(): DigestCache | "none" {
+    return this.#settings.cache
   }
 
-  async close(): Promise<void> {
-    const worker = this.#worker
-    this.#worker = undefined
-    await worker?.terminate()
-  }
-
-  async #file(
-    { path }: Pick<ModelFile, "path">,
+  /** Both digests of one file. Throws {@link CannotHash}, and the signal's reason when it is aborted. */
+  async file(
+    file: Pick<ModelFile, "path">,
     depth: Depth,
     signal: AbortSignal,
     progress: FileProgress,
   ): Promise<FileDigests> {
+    const [found] = await this.files([file.path], depth, signal, progress)
+    if (!found) throw new Error("a file was given and none came back")
+    return found
+  }
+
+  /** Both digests of each file, in their order; a file that is there under several names is read once. */
+  async files(
+    paths: readonly Uint8Array[],
+    depth: Depth,
+    signal: AbortSignal,
+    progress: HashProgress,
+  ): Promise<readonly Found[]> {
     signal.throwIfAborted()
-    const status = await stat(Buffer.from(path), { bigint: true }).catch(error => refuse(path, error))
-    const known = this.#known.get(stateOf(status))
-    if (known && depth === "quick") return known
-    const { state, settled, ...digests } = await this.#read(path, signal, progress)
-    if (settled && this.#known.size < memoryLimit) this.#known.set(state, digests)
-    return digests
-  }
-
-  async #read(path: Uint8Array, signal: AbortSignal, progress: FileProgress): Promise<Digests> {
-    const worker = (this.#worker ??= startWorker())
-    worker.ref()
-    try {
-      return await outcome(worker, { path }, signal, progress)
-    } catch (error) {
-      if (!(error instanceof CannotHash)) await this.close()
-      throw error
-    } finally {
-      worker.unref()
+    const targets = await lookAt(this.#pool, paths, signal)
+    const found = new Map<string, Found>()
+    for (const { state } of targets) {
+      const known = this.#known.get(state, depth)
+      if (known !== "unknown") found.set(state, { ...known, how: "known", verityBy: "wasm", settled: true })
     }
+    const missing = [
+      ...new Map(targets.filter(each => !found.has(each.state)).map(each => [each.state, each])).values(),
+    ]
+    const round = this.#round(missing, signal, progress)
+    for (const [i, each] of (await this.#read(round, missing)).entries()) found.set(missing[i]?.state ?? "", each)
+    return targets.map(({ state }) => {
+      const each = found.get(state)
+      if (!each) throw new Error("a file was read and has no digest")
+      return each
+    })
+  }
+
+  /** SHA-256 alone of each file, every byte read, by the fastest way to that; and by whom. */
+  async flat(
+    paths: readonly Uint8Array[],
+    signal: AbortSignal,
+    progress: HashProgress,
+  ): Promise<{ readonly by: EngineName; readonly files: readonly Pick<Hashed, "sha256" | "size" | "state">[] }> {
+    const targets = await lookAt(this.#pool, paths, signal)
+    const round = this.#round(targets, signal, progress)
+    const { flat } = await this.plan()
+    const few = this.#settings.engine === "wasm" ? "wasm" : "node:crypto"
+    if (flat === "lanes") return { by: "wasm", files: await hashLanes(round, targets, few) }
+    return { by: flat, files: await hashAll(round, targets, { kind: "flat", by: flat }) }
+  }
+
+  /** SHA-256 alone of one file by this implementation: to confirm what the other found. */
+  async confirm(path: Uint8Array, by: EngineName, signal: AbortSignal): Promise<string> {
+    const targets = await lookAt(this.#pool, [path], signal)
+    const round = this.#round(targets, signal, () => undefined)
+    const [found] = await hashAll(round, targets, { kind: "flat", by })
+    return found?.sha256 ?? ""
+  }
+
+  /** The state of each file, without a look at its bytes. */
+  async look(paths: readonly Uint8Array[], signal: AbortSignal): Promise<readonly Target[]> {
+    return lookAt(this.#pool, paths, signal)
+  }
+
+  /** Which implementation hashes known files; measured at the first call. */
+  plan(): Promise<Plan> {
+    this.#plan ??= this.#measure()
+    return this.#plan
+  }
+
+  /** Takes what is on disk of the model at this path for known. */
+  async recall(root: Uint8Array): Promise<void> {
+    if (this.cache === "none" || !this.#diskCounts) return
+    for (const each of await this.cache.load(root)) this.#known.trust(each)
+  }
+
+  /** Doubts every file, and whatever is on disk: the next measurement reads them all. */
+  forget(): void {
+    this.#diskCounts = false
+    this.#known.doubt()
+  }
+
+  /** Forgets a file in this state: its contents are not what they were, although nobody wrote to it. */
+  drop(state: string): void {
+    this.#known.drop(state)
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close()
+  }
+
+  async #measure(): Promise<Plan> {
+    const never = new AbortController().signal
+    const [rates] = await this.#pool.run({ kind: "rates", milliseconds: measuring }, never, () => undefined)
+    if (rates?.kind !== "rates") throw new Error("a hashing thread did not measure")
+    return planFor(this.#settings.engine, rates)
+  }
+
+  #round(targets: readonly Target[], signal: AbortSignal, progress: HashProgress): Round {
+    const total = targets.reduce((sum, { size }) => sum + size, 0)
+    let done = 0
+    const heard: Round["heard"] = (bytes, { path }) => {
+      done += bytes
+      progress(Math.min(done, total), total, path)
+    }
+    return { pool: this.#pool, reads: this.#settings.reads, signal, heard }
+  }
+
+  /** Those whose two digests belong together for certain need but one; the others are new. */
+  async #read(round: Round, targets: readonly Target[]): Promise<Found[]> {
+    const pairs: Pair[] = []
+    const anew: Target[] = []
+    for (const target of targets) {
+      const known = this.#known.pair(target.state)
+      if (known === "unknown") anew.push(target)
+      else pairs.push({ ...target, known })
+    }
+    const both = [...(await this.#readAnew(round, anew)), ...(await this.#readAgain(round, pairs))]
+    const found = new Map(both.map(({ state, found }) => [state, found]))
+    return targets.flatMap(({ state }) => found.get(state) ?? [])
+  }
+
+  async #readAnew(round: Round, targets: readonly Target[]): Promise<{ state: string; found: Found }[]> {
+    const hashed = await hashAll(round, targets, this.#baseline)
+    for (const each of hashed) {
+      if (each.settled && each.verityBy === "wasm") this.#known.learn(digestsOf(each))
+      if (this.cache !== "none") await this.cache.saveRecords(each, each.records)
+    }
+    return hashed.map((each, i) => ({
+      state: targets[i]?.state ?? "",
+      found: { ...digestsOf(each), how: "read" as const, verityBy: each.verityBy, settled: each.settled },
+    }))
+  }
+
+  async #readAgain(round: Round, pairs: readonly Pair[]): Promise<{ state: string; found: Found }[]> {
+    if (pairs.length === 0) return []
+    const seen = await readAgain(round, pairs, await this.plan(), this.#baseline)
+    return Promise.all(
+      seen.map(async ({ pair, how, hashed, ...rest }) => {
+        if (rest.alarm !== "none") await this.#raise(rest.alarm, hashed)
+        const digests = hashed === "none" ? pair.known : digestsOf(hashed)
+        this.#known.learn(digests)
+        return { state: pair.state, found: { ...digests, how, verityBy: "wasm" as const, settled: true } }
+      }),
+    )
+  }
+
+  /** Says where, if the earlier records are kept; from now on the file is what was found. */
+  async #raise(alarm: Alarm, hashed: Hashed | "none"): Promise<void> {
+    const earlier = this.cache === "none" ? "none" : await this.cache.records(alarm.known)
+    const located = earlier !== "none" && hashed !== "none" && alarm.known.size === hashed.size
+    this.#settings.alarm({ ...alarm, where: located ? differences(hashed.size, earlier, hashed.records) : [] })
+    if (hashed !== "none" && this.cache !== "none") await this.cache.saveRecords(hashed, hashed.records)
   }
 }
 
-const startWorker = (): Worker => new Worker(entryPoint("hashWorker"))
-
-function outcome(worker: Worker, job: Job, signal: AbortSignal, progress: FileProgress): Promise<Digests> {
-  const { promise, resolve, reject } = Promise.withResolvers<Digests>()
-  const aborted = (): void => reject(signal.reason)
-  const listen = (report: Report): void => {
-    if (report.kind === "progress") progress(report.bytes)
-    else if (report.kind === "hashed") resolve(report.digests)
-    else reject(obstacle(job.path, report))
-  }
-  signal.addEventListener("abort", aborted)
-  worker.on("message", listen).once("error", reject)
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a rule for windows
-  worker.postMessage(job)
-  return promise.finally(() => {
-    signal.removeEventListener("abort", aborted)
-    worker.off("message", listen).off("error", reject)
-  })
-}
-
-function obstacle(path: Uint8Array, report: Exclude<Report, { kind: "progress" | "hashed" }>): Error {
-  if (report.kind === "failed") return refusal(path, report.code)
-  const hint = "wait until whatever writes it is done"
-  return new CannotHash("changed", `${escaped(path, 512)} changed while it was read`, hint)
-}
+const digestsOf = ({ sha256, verity, size, state }: Hashed): FileDigests => ({ sha256, verity, size, state })

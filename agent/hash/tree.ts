@@ -1,67 +1,98 @@
 /**
- * Which files is a model? A file is itself; a folder is every file below it. Links to files count as what they lead to and
- * are told; whatever cannot be hashed for certain is a refusal, never left out.
+ * Which files is a model? A file is itself; a folder is every file below it. Links to files count as what they lead to, as
+ * long as that belongs to the model, and are told; whatever cannot be hashed for certain is a refusal, never left out. What
+ * Ollama keeps as a model is no folder: ollama.ts.
  */
-import { constants } from "node:fs"
-import { access, readdir, readlink, realpath, stat } from "node:fs/promises"
+import { readdir, readlink, realpath, stat } from "node:fs/promises"
 import { basename } from "node:path"
-import { escaped } from "../escape.ts"
 import { byName } from "./manifest.ts"
+import { candidatesFor, ollamaFiles, ollamaPlace } from "./ollama.ts"
+import { CannotHash, codeOf, oddity, refusal, refuse, shown } from "./refusal.ts"
 
-/** `absent`: there is nothing at the path; `unreadable`: it cannot be hashed as it is; `changed`: it did not hold still. */
-export type Obstacle = "absent" | "unreadable" | "changed"
+export { CannotHash } from "./refusal.ts"
 
-/** The model cannot be hashed, and the hint says what would help. */
-export class CannotHash extends Error {
-  readonly obstacle: Obstacle
-  readonly hint: string
-  constructor(obstacle: Obstacle, message: string, hint: string) {
-    super(message)
-    this.name = "CannotHash"
-    this.obstacle = obstacle
-    this.hint = hint
-  }
+/**
+ * A file of a model: its path in the manifest, where its bytes are (every link followed), what the link says if it is one,
+ * and the SHA-256 in hex that a store promises by the name under which it keeps the bytes; empty if it promises nothing.
+ */
+export type ModelFile = {
+  readonly name: Uint8Array
+  readonly path: Uint8Array
+  readonly link: Uint8Array | "none"
+  readonly promised: string
 }
 
-/** A file of a model: its path in the manifest, where it is, and what the link says if it is one. */
-export type ModelFile = { readonly name: Uint8Array; readonly path: Uint8Array; readonly link: Uint8Array | "none" }
+/** own: a link may lead to files of the same model, or of the same repository in a cache; anywhere: to any file. */
+export type Links = "own" | "anywhere"
 
 /** The most files of a model, and the most folders within one another. */
-export const treeLimits = { files: 20_000, depth: 64 } as const
+export const treeLimits = { files: 100_000, depth: 64 } as const
 
 const slash = Buffer.from("/")
 
 /** The files at `path`, in the order of the manifest. Throws {@link CannotHash}. */
-export async function filesOf(path: string): Promise<readonly ModelFile[]> {
-  const root = Buffer.from(await realpath(path).catch(error => refuse(Buffer.from(path), error)))
+export async function filesOf(path: string, links: Links): Promise<readonly ModelFile[]> {
+  const root = await rootOf(path)
   const status = await stat(root).catch(error => refuse(root, error))
-  if (status.isFile()) return [{ name: Buffer.from(basename(path)), path: root, link: "none" }]
+  if (status.isFile()) return fileOf(path, root)
   if (!status.isDirectory()) throw oddity(root)
   const files: ModelFile[] = []
-  await gather(root, Buffer.alloc(0), 0, files)
+  await gather(root, Buffer.alloc(0), 0, { files, homes: links === "own" ? homesOf(root) : "any" })
   if (files.length === 0)
     throw new CannotHash("unreadable", `${shown(root)} holds no file`, "name the folder with the weights")
   return files.toSorted(byName)
 }
 
-async function gather(folder: Buffer, within: Buffer, depth: number, files: ModelFile[]): Promise<void> {
-  if (depth > treeLimits.depth)
-    throw new CannotHash(
-      "unreadable",
-      `${shown(folder)} lies more than ${treeLimits.depth} folders deep`,
-      "name a folder of weights",
-    )
+/** Where the model at `path` lies, every link followed. Throws {@link CannotHash}. */
+export async function rootOf(path: string): Promise<Buffer> {
+  for (const each of candidatesFor(path)) {
+    const found = await realpath(Buffer.from(each), { encoding: "buffer" }).catch(error => {
+      if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return "absent" as const
+      return refuse(Buffer.from(each), error)
+    })
+    if (found !== "absent") return found
+  }
+  throw refusal(Buffer.from(path), "ENOENT")
+}
+
+async function fileOf(path: string, root: Buffer): Promise<readonly ModelFile[]> {
+  const place = await ollamaPlace(root)
+  if (place !== "no store") return ollamaFiles(place)
+  return [{ name: Buffer.from(basename(path)), path: root, link: "none", promised: promiseOf(root) }]
+}
+
+/** What is gathered, and the folders (with a slash at the end) into which links may lead. */
+type Gathering = { readonly files: ModelFile[]; readonly homes: readonly Buffer[] | "any" }
+
+/** A cache of Hugging Face keeps the files of all revisions in one folder of the repository, and links to them. */
+function homesOf(root: Buffer): Buffer[] {
+  const [, repository] = /^(.*\/(?:models|datasets|spaces)--[^/]+)\/snapshots\//s.exec(root.toString("latin1")) ?? []
+  const blobs = repository === undefined ? [] : [Buffer.from(`${repository}/blobs/`, "latin1")]
+  return [Buffer.concat([root, slash]), ...blobs]
+}
+
+/** The name of a blob is its SHA-256 where Hugging Face keeps large files (smaller ones have Git's name), and with Ollama. */
+function promiseOf(path: Buffer): string {
+  const [, digest] = /\/blobs\/(?:sha256-)?([0-9a-f]{64})$/s.exec(path.toString("latin1")) ?? []
+  return digest ?? ""
+}
+
+async function gather(folder: Buffer, within: Buffer, depth: number, into: Gathering): Promise<void> {
+  const { files, homes } = into
+  if (depth > treeLimits.depth) throw unreadable(`${shown(folder)} lies more than ${treeLimits.depth} folders deep`)
   for (const entry of await entriesOf(folder)) {
     const path = Buffer.concat([folder, slash, entry.name])
     const name = Buffer.concat([within, entry.name])
-    if (entry.kind === "folder") await gather(path, Buffer.concat([name, slash]), depth + 1, files)
-    else if (entry.kind === "file") files.push({ name, path, link: "none" })
-    else if (entry.kind === "link") files.push({ name, path, link: await followed(path) })
+    if (entry.kind === "folder") await gather(path, Buffer.concat([name, slash]), depth + 1, into)
+    else if (entry.kind === "file") files.push({ name, path, link: "none", promised: promiseOf(path) })
+    else if (entry.kind === "link") files.push({ name, ...(await followed(path, homes)) })
     else throw oddity(path)
-    if (files.length > treeLimits.files)
-      throw new CannotHash("unreadable", `more than ${treeLimits.files} files`, "name the folder of one model")
+    if (files.length > treeLimits.files) throw unreadable(`more than ${treeLimits.files} files`)
   }
 }
+
+const unreadable = (message: string): CannotHash =>
+  new CannotHash("unreadable", message, "name the folder of one model's weights")
 
 type Entry = { readonly name: Buffer; readonly kind: "file" | "folder" | "link" | "other" }
 
@@ -76,40 +107,24 @@ async function entriesOf(folder: Buffer): Promise<Entry[]> {
   })
 }
 
-/** What the link at `path` says, once it is certain that it leads to a file. */
-async function followed(path: Buffer): Promise<Uint8Array> {
-  const says = await readlink(path, { encoding: "buffer" }).catch(error => refuse(path, error))
-  const status = await stat(path).catch(() => undefined)
-  if (!status) {
-    await access(path, constants.F_OK).catch(error => {
-      const code = error instanceof Error && "code" in error ? error.code : ""
-      if (code === "ENOENT")
-        throw new CannotHash("unreadable", `${shown(path)} is a link to nothing`, "restore or remove it")
-      refuse(path, error)
-    })
-  }
-  if (status?.isDirectory())
+/** Where the link at `path` leads, once it is certain that this is a file that the model may have. */
+async function followed(path: Buffer, homes: Gathering["homes"]): Promise<Omit<ModelFile, "name">> {
+  const link = await readlink(path, { encoding: "buffer" }).catch(error => refuse(path, error))
+  const target = await realpath(path, { encoding: "buffer" }).catch(error => {
+    if (codeOf(error) !== "ENOENT") return refuse(path, error)
+    throw new CannotHash("unreadable", `${shown(path)} is a link to nothing`, "restore or remove it")
+  })
+  const status = await stat(target).catch(error => refuse(path, error))
+  if (status.isDirectory())
     throw new CannotHash("unreadable", `${shown(path)} is a link to a folder`, "put the folder itself in its place")
-  if (!status?.isFile()) throw oddity(path)
-  return says
+  if (!status.isFile()) throw oddity(path)
+  if (homes !== "any" && !homes.some(home => target.subarray(0, home.length).equals(home))) throw stray(path, target)
+  return { path: target, link, promised: promiseOf(target) }
 }
 
-const shown = (path: Uint8Array): string => escaped(path, 512)
-
-const oddity = (path: Uint8Array): CannotHash =>
-  new CannotHash("unreadable", `${shown(path)} is neither a file nor a folder`, "remove it, or name another path")
-
-/** Throws the refusal that an error of the file system is, and any other error as it is. */
-export function refuse(path: Uint8Array, error: unknown): never {
-  const code = error instanceof Error && "code" in error ? String(error.code) : undefined
-  throw code === undefined ? error : refusal(path, code)
-}
-
-/** The refusal for a code such as EACCES. */
-export function refusal(path: Uint8Array, code: string): CannotHash {
-  if (code === "ENOENT" || code === "ENOTDIR")
-    return new CannotHash("absent", `${shown(path)} is not there`, "look at the path")
-  const hint =
-    code === "EACCES" || code === "EPERM" ? "let the agent's user read it" : "look at the disk and its file system"
-  return new CannotHash("unreadable", `${shown(path)} cannot be read (${code})`, hint)
-}
+const stray = (path: Buffer, target: Buffer): CannotHash =>
+  new CannotHash(
+    "unreadable",
+    `${shown(path)} leads out of the model, to ${shown(target)}`,
+    'put the file itself in its place, or allow it: links = "anywhere" in the configuration, --links anywhere by hand',
+  )

@@ -1,63 +1,82 @@
 /**
- * What are the two digests of this file? A thread of its own reads each file once and gives the same buffers to two
- * independent implementations: node:crypto makes the flat SHA-256, the WebAssembly core the fs-verity digest.
+ * What does a thread of a pool do? One job after the other, each answered as a whole; every error of the file system is an
+ * answer. How a file is read: pass.ts, side-by-side.ts, pieces.ts. It has its own core, memory and open files.
  */
-import { createHash } from "node:crypto"
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs"
-import { parentPort } from "node:worker_threads"
-import { openCore } from "../../wasm/core.ts"
-import { createVerity } from "../../wasm/verity.ts"
-import { type Digests, type Job, type Report, stateOf } from "./job.ts"
+import { execFile } from "node:child_process"
+import { readlinkSync } from "node:fs"
+import { constants, setPriority } from "node:os"
+import { parentPort, workerData } from "node:worker_threads"
+import { type Core, openCore } from "../../wasm/core.ts"
+import { selfTest } from "../../wasm/selftest.ts"
+import type { Answer, Job, Manner, Report, Task } from "./job.ts"
+import { Pace, Stopped } from "./pace.ts"
+import { hashFile, look, neededCore, type Reader } from "./pass.ts"
+import { pieceRecords } from "./pieces.ts"
+import { measureRates } from "./rates.ts"
+import { hashSideBySide } from "./side-by-side.ts"
 
 /** Bytes between two reports of progress. */
 const stride = 1 << 24
-/** Nanoseconds: file systems keep time in steps, so a write soon after another may leave the same time behind. */
-const settling = 2_000_000_000n
+/** Calls after which V8 has compiled a kernel for good; a wrong compilation was seen from the 300th on. */
+const warming = 2000
 
-const core = openCore()
+const manner: Manner = workerData
+const pace = new Pace(manner.bytesPerSecond)
+const core = openTested()
+if (manner.priority === "idle") yieldToOthers()
 
-function hash(path: Uint8Array): Report {
-  const file = openSync(Buffer.from(path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+function openTested(): Core | "none" {
   try {
-    const before = fstatSync(file, { bigint: true })
-    if (!before.isFile()) return { kind: "failed", code: "not a regular file" }
-    const began = BigInt(Date.now()) * 1_000_000n
-    const digests = read(file)
-    const after = fstatSync(file, { bigint: true })
-    if (stateOf(before) !== stateOf(after) || BigInt(digests.size) !== after.size) return { kind: "changed" }
-    const youngest = after.mtimeNs > after.ctimeNs ? after.mtimeNs : after.ctimeNs
-    return { kind: "hashed", digests: { ...digests, state: stateOf(after), settled: began - youngest > settling } }
-  } finally {
-    closeSync(file)
+    const opened = openCore()
+    if (manner.revectorized) {
+      for (let i = 0; i < warming; i++) selfTest(opened)
+    }
+    return opened
+  } catch (error) {
+    if (manner.core === "needed") throw error
+    return "none"
   }
 }
 
-function read(file: number): Pick<Digests, "sha256" | "verity" | "size"> {
-  const flat = createHash("sha256")
-  const verity = createVerity(core)
-  let size = 0
-  for (let count = -1; count !== 0; ) {
-    const { window } = verity
-    count = readSync(file, window)
-    flat.update(window.subarray(0, count))
-    verity.commit(count)
-    if (Math.floor(size / stride) !== Math.floor((size + count) / stride))
-      report({ kind: "progress", bytes: size + count })
-    size += count
-  }
-  return { sha256: flat.digest("hex"), verity: Buffer.from(verity.digest().digest).toString("hex"), size }
+/** On Linux a nice value belongs to a thread, and the class of its disk reads is set by ionice (util-linux), if it is there. */
+function yieldToOthers(): void {
+  setPriority(0, constants.priority.PRIORITY_LOW)
+  execFile("/usr/bin/ionice", ["-c", "3", "-p", thread()], { env: {} }, () => undefined)
 }
+
+const thread = (): string => readlinkSync("/proc/thread-self").split("/").at(-1) ?? ""
 
 function report(message: Report): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a rule for windows
   parentPort?.postMessage(message)
 }
 
-parentPort?.on("message", ({ path }: Job) => {
+parentPort?.on("message", ({ id, stop, task }: Job) => {
+  pace.heed(stop)
+  let untold = 0
+  const tell = (): void => {
+    if (untold > 0) report({ id, kind: "progress", bytes: untold })
+    untold = 0
+  }
+  const progress = (bytes: number): void => {
+    untold += bytes
+    if (untold >= stride) tell()
+  }
   try {
-    report(hash(path))
+    const answers = carryOut(task, { core, pace, progress })
+    tell()
+    report({ id, kind: "answers", answers })
   } catch (error) {
-    if (!(error instanceof Error && "code" in error)) throw error
-    report({ kind: "failed", code: String(error.code) })
+    if (error instanceof Stopped) report({ id, kind: "answers", answers: [{ kind: "stopped" }] })
+    else report({ id, kind: "broken", message: error instanceof Error ? error.message : String(error) })
   }
 })
+
+function carryOut(task: Task, reader: Reader): Answer[] {
+  if (task.kind === "look") return task.paths.map(path => look(path))
+  if (task.kind === "hash") return task.paths.map(path => hashFile(path, task.reading, task.reads, reader))
+  if (task.kind === "lanes") return hashSideBySide(task.paths, task.reads, neededCore(core), reader)
+  if (task.kind === "piece") return [pieceRecords(task.piece, task.by, task.reads, reader)]
+  if (task.kind === "rates") return [measureRates(core, task.milliseconds)]
+  return [{ kind: "who", thread: thread() }]
+}

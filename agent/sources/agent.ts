@@ -30,7 +30,11 @@ async function codeFacts(context: Context): Promise<Fact[]> {
   for (const part of self.code) {
     const path = join(self.root, part)
     try {
-      const { digest } = await hashModelWith(hasher, depth, path, { engine: "auto", signal, progress: () => undefined })
+      const { digest } = await hashModelWith(hasher, depth, path, {
+        signal,
+        progress: () => undefined,
+        links: "own",
+      })
       facts.push(known(`code/${part}`, `sha256:${digest}`))
     } catch (error) {
       if (!(error instanceof CannotHash)) throw error

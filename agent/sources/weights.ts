@@ -1,12 +1,17 @@
 /**
  * Which weights lie on this machine? Each model of the configuration by its digest, and each of its files by two. Which of
- * them a server has loaded is another source's business.
+ * them a server has loaded is another source's business. What a file claims of itself is no fact: claims.ts.
  */
 import type { Fact } from "../../attestation/protocol/event.ts"
 import type { Weights } from "../config.ts"
-import { type HashedFile, hashModelWith } from "../hash/model.ts"
+import { type HashedFile, type HashedModel, hashModelWith } from "../hash/model.ts"
+import { candidatesFor } from "../hash/ollama.ts"
 import { CannotHash } from "../hash/tree.ts"
+import type { Found } from "../host.ts"
 import { type Context, fact, known, measurements, type Source } from "./source.ts"
+
+/** Files of a model that have facts of their own; of a model with more the digest alone is told, which covers them all. */
+const toldFiles = 5000
 
 export const weights: Source = {
   name: "weights",
@@ -18,23 +23,14 @@ export const weights: Source = {
   },
 }
 
-async function modelFacts(context: Context, { name, path }: Weights): Promise<Fact[]> {
-  const local = await context.host.local(path)
+async function modelFacts(context: Context, { name, path, links }: Weights): Promise<Fact[]> {
+  const local = await localOf(context, path)
   if (local.state !== "present") return [fact(path, local)]
-  const progress: Parameters<typeof hashModelWith>[3]["progress"] = each => context.progress(name, each)
+  const { hasher, depth, signal } = context
   try {
-    const model = await hashModelWith(context.hasher, context.depth, local.value, {
-      engine: "auto",
-      signal: context.signal,
-      progress,
-    })
-    const where = name === path ? [] : [known("path", path)]
-    const whole = [
-      known("digest", `sha256:${model.digest}`),
-      known("files", model.files.length),
-      known("bytes", model.bytes),
-    ]
-    return [...whole, ...where, ...model.files.flatMap(fileFacts)]
+    const progress: Parameters<typeof hashModelWith>[3]["progress"] = each => context.progress(name, each)
+    const model = await hashModelWith(hasher, depth, local.value, { signal, progress, links })
+    return [...wholeFacts(model), ...(name === path ? [] : [known("path", path)]), ...filesFacts(model)]
   } catch (error) {
     if (!(error instanceof CannotHash)) throw error
     return [
@@ -45,8 +41,31 @@ async function modelFacts(context: Context, { name, path }: Weights): Promise<Fa
   }
 }
 
+/** Where the model is on the machine that runs this; a model of Ollama is its manifest. */
+async function localOf({ host }: Context, path: string): Promise<Found<string>> {
+  let found: Found<string> = { state: "absent" }
+  for (const each of candidatesFor(path)) {
+    if (found.state === "absent") found = await host.local(each)
+  }
+  return found
+}
+
+const wholeFacts = ({ digest, files, bytes }: HashedModel): Fact[] => [
+  known("digest", `sha256:${digest}`),
+  known("files", files.length),
+  known("bytes", bytes),
+]
+
+function filesFacts({ files, broken }: HashedModel): Fact[] {
+  const promises = broken.map(({ name, promised }) => known(named("promised", name), `sha256:${promised}`))
+  if (files.length > toldFiles) return [...promises, known("untold", `each of more than ${toldFiles} files`)]
+  return [...promises, ...files.flatMap(fileFacts)]
+}
+
 /** A file, and where it leads if it is a link. */
 function fileFacts({ name, sha256, verity, size, link }: HashedFile): Fact[] {
-  const file = known(Buffer.concat([Buffer.from("file/"), name]), `sha256:${sha256} verity:${verity} size:${size}`)
-  return link === "none" ? [file] : [file, known(Buffer.concat([Buffer.from("link/"), name]), link)]
+  const file = known(named("file", name), `sha256:${sha256} verity:${verity} size:${size}`)
+  return link === "none" ? [file] : [file, known(named("link", name), link)]
 }
+
+const named = (what: string, name: Uint8Array): Buffer => Buffer.concat([Buffer.from(`${what}/`), name])

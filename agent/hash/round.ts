@@ -1,0 +1,158 @@
+/**
+ * How is a number of files shared out among threads so that all stay busy? Large files one each, the longest first; small
+ * ones many to a job; a lone huge file that is known, in pieces. What is computed of which file: hasher.ts.
+ */
+import { digestOfRecords } from "../../wasm/records.ts"
+import { type Answer, asBinary, type EngineName, type Hashed, type Look, type Reading, type Reads } from "./job.ts"
+import { cuts } from "./pieces.ts"
+import { fewestTogether } from "./engine.ts"
+import type { Pool } from "./pool.ts"
+import { CannotHash, refusal, shown, unsettled } from "./refusal.ts"
+
+/** A file to read: its path, its state when it was looked at, and its size in bytes. */
+export type Target = { readonly path: Uint8Array; readonly state: string; readonly size: number }
+
+/** Called with bytes that were read just now, and one of the files that they belong to. */
+export type Heard = (bytes: number, target: Target) => void
+
+/** What every call here needs. */
+export type Round = {
+  readonly pool: Pool
+  readonly reads: Reads
+  readonly signal: AbortSignal
+  readonly heard: Heard
+}
+
+/** Files and bytes in one job, where files are small. */
+const batch = { files: 256, bytes: 8 << 20 } as const
+/** What one thread reads at a time of a file that several share: a multiple of 512 KiB. */
+const share = 64 << 20
+
+/** The state and size of each file. Throws {@link CannotHash}. */
+export async function lookAt(pool: Pool, paths: readonly Uint8Array[], signal: AbortSignal): Promise<Target[]> {
+  const groups = Array.from({ length: Math.ceil(paths.length / batch.files) }, (_, i) =>
+    paths.slice(i * batch.files, (i + 1) * batch.files),
+  )
+  const looks = await allOrNone(signal, groups, async (group, signal) => {
+    const answers = await pool.run({ kind: "look", paths: group.map(asBinary) }, signal, () => undefined)
+    return group.map((path, i) => ({ path, ...expected(answers[i], "look", path) }))
+  })
+  return looks.flat()
+}
+
+/** What one read gives of each file, in their order. Throws {@link CannotHash}, and the signal's reason. */
+export async function hashAll(round: Round, targets: readonly Target[], reading: Reading): Promise<Hashed[]> {
+  const { pool, reads } = round
+  return spread(round, batches(targets), (group, signal, heard) =>
+    pool.run({ kind: "hash", paths: group.map(({ path }) => asBinary(path)), reading, reads }, signal, heard),
+  )
+}
+
+/** SHA-256 of each file, eight side by side in each thread; few files in a thread go one by one. */
+export async function hashLanes(round: Round, targets: readonly Target[], few: EngineName): Promise<Hashed[]> {
+  const { pool, reads } = round
+  const groups = deal(targets, pool.workers)
+  return spread(round, groups, (group, signal, heard) => {
+    const paths = group.map(({ path }) => asBinary(path))
+    if (group.length >= fewestTogether) return pool.run({ kind: "lanes", paths, reads }, signal, heard)
+    return pool.run({ kind: "hash", paths, reading: { kind: "flat", by: few }, reads }, signal, heard)
+  })
+}
+
+/** The fs-verity digest in hex of one file, by all threads together. */
+export async function hashShared(round: Round, target: Target, by: EngineName): Promise<string> {
+  const { path, state, size } = target
+  const records = await allOrNone(round.signal, cuts(size, share), async (cut, signal) => {
+    const piece = { path: asBinary(path), state, size, ...cut }
+    const heard = (bytes: number): void => round.heard(bytes, target)
+    const [answer] = await round.pool.run({ kind: "piece", piece, by, reads: round.reads }, signal, heard)
+    return expected(answer, "records", path).records
+  })
+  return Buffer.from(digestOfRecords(size, Buffer.concat(records))).toString("hex")
+}
+
+/** Runs every group, and puts the answers into the order in which the files were first given. */
+async function spread(
+  round: Round,
+  groups: readonly (readonly Placed[])[],
+  run: (group: readonly Placed[], signal: AbortSignal, heard: (bytes: number) => void) => Promise<readonly Answer[]>,
+): Promise<Hashed[]> {
+  const found: Hashed[] = []
+  await allOrNone(round.signal, groups, async (group, signal) => {
+    const [first] = group
+    if (!first) return
+    const answers = await run(group, signal, bytes => round.heard(bytes, first))
+    for (const [i, { place, path }] of group.entries()) found[place] = expected(answers[i], "hashed", path)
+  })
+  return found
+}
+
+type Placed = Target & { readonly place: number }
+
+const placed = (targets: readonly Target[]): Placed[] =>
+  targets.map((target, place) => ({ ...target, place })).toSorted((a, b) => b.size - a.size)
+
+/** The longest first, so that no thread begins a long file when the others are done. */
+function batches(targets: readonly Target[]): Placed[][] {
+  const groups: Placed[][] = []
+  let bytes = 0
+  for (const target of placed(targets)) {
+    const last = groups.at(-1)
+    bytes += target.size
+    if (last && last.length < batch.files && bytes <= batch.bytes) last.push(target)
+    else {
+      groups.push([target])
+      bytes = target.size
+    }
+  }
+  return groups
+}
+
+/** Each file to the thread that has the fewest bytes so far. */
+function deal(targets: readonly Target[], workers: number): Placed[][] {
+  const hands = Array.from({ length: workers }, () => ({ bytes: 0, files: [] as Placed[] }))
+  for (const target of placed(targets)) {
+    const least = hands.reduce((a, b) => (b.bytes < a.bytes ? b : a))
+    least.files.push(target)
+    least.bytes += target.size
+  }
+  return hands.map(({ files }) => files).filter(files => files.length > 0)
+}
+
+/** All results, or the first failure once the others have been called off. */
+async function allOrNone<T, R>(
+  signal: AbortSignal,
+  each: readonly T[],
+  run: (one: T, signal: AbortSignal) => Promise<R>,
+): Promise<R[]> {
+  const off = new AbortController()
+  const both = AbortSignal.any([signal, off.signal])
+  try {
+    return await Promise.all(each.map(one => run(one, both)))
+  } catch (error) {
+    off.abort(error)
+    throw error
+  }
+}
+
+type Kinds = { look: Look; hashed: Hashed; records: Extract<Answer, { kind: "records" }> }
+
+/** The answer, if it is of the kind that was asked for; else its refusal. */
+function expected<K extends keyof Kinds>(answer: Answer | undefined, kind: K, path: Uint8Array): Kinds[K] {
+  if (isOf(answer, kind)) return answer
+  if (answer?.kind === "failed") throw refusal(path, answer.code)
+  if (answer?.kind === "changed") throw unsettled(path)
+  if (answer?.kind === "disagree") throw disagreement(path)
+  throw new Error(`a hashing thread gave no answer for ${shown(path)}`)
+}
+
+const isOf = <K extends keyof Kinds>(answer: Answer | undefined, kind: K): answer is Kinds[K] & Answer =>
+  answer?.kind === kind
+
+/** Two implementations saw different bytes, or one of them is wrong. */
+export const disagreement = (path: Uint8Array): CannotHash =>
+  new CannotHash(
+    "unsteady",
+    `node:crypto and the hashing core do not agree on ${shown(path)}`,
+    "test this machine's memory; if it is sound, turn hash.revectorize off and report the CPU",
+  )
