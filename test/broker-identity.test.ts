@@ -140,6 +140,17 @@ describe("a log of another time", () => {
 })
 
 describe("a damaged state", () => {
+  it("that gives another AK is refused by that key's Name", async () => {
+    const tpm = await newTpm(false)
+    const { broker, ak } = await rebooted(tpm)
+    await stopBroker(broker)
+    const path = join(tpm.directory, "state", "identity.json")
+    writeFileSync(path, readFileSync(path, "utf8").replace(/"unique":"[0-9a-f]+"/, `"unique":"${"5a".repeat(32)}"`))
+    const other = startBroker(tpm)
+    expect((await other.ended).code).toBe(78)
+    expect(other.said()).toMatch(new RegExp(`its AK is [0-9a-f]+, recorded is ${ak}`))
+  })
+
   it("is named, and nothing is made anew in its place", async () => {
     const tpm = await newTpm(false)
     await stopBroker((await rebooted(tpm)).broker)

@@ -3,7 +3,8 @@ import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
-import { writeEvent } from "../attestation/protocol/event.ts"
+import { expect } from "vitest"
+import { type LogEvent, writeEvent } from "../attestation/protocol/event.ts"
 import { decode } from "../attestation/wire/codec.ts"
 import { fromBase64 } from "../attestation/wire/text.ts"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
@@ -178,3 +179,31 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
 /** Whether `needle` stands anywhere in `haystack`. */
 export const holdsBytes = (haystack: Uint8Array, needle: Uint8Array): boolean =>
   Buffer.from(haystack).includes(Buffer.from(needle))
+
+/** Appends a measurement, told apart by `value`. */
+export const append = (broker: BrokerProcess, value: string) => broker.call("append", { event: measurement(value) })
+
+/** The file of the running epoch's log. */
+export const runningLog = async (broker: BrokerProcess): Promise<string> => {
+  const { log } = await broker.call("identity", {})
+  return logFile(broker, log.resetCount, log.restartCount)
+}
+
+/** What the running epoch's log says. */
+export const eventsIn = async (broker: BrokerProcess): Promise<LogEvent[]> =>
+  readLog(await runningLog(broker)).map(({ content }) => JSON.parse(content) as LogEvent)
+
+/** The log replays, by coreutils, to what tpm2_pcrread says; and the verifier agrees. */
+export async function expectSound(tpm: Swtpm, broker: BrokerProcess): Promise<void> {
+  expect(await replayByHand(tpm, await runningLog(broker), "sha256")).toBe(await pcrRead(tpm, "sha256", 23))
+  const { envelope } = await report(broker)
+  expect(findingsOf(await judge(broker, envelope))).toEqual([])
+}
+
+/** Suspend to memory and back, or power off and on, as the firmware does it, under a process that goes on. */
+export async function cycle(tpm: Swtpm, kind: "suspend" | "reboot"): Promise<void> {
+  const how = kind === "reboot" ? ["-c"] : []
+  await tpm.tool("tpm2_shutdown", ...how)
+  await tpm.tool("swtpm_ioctl", "--unix", join(tpm.directory, "s.ctrl"), "-i")
+  await tpm.tool("tpm2_startup", ...how)
+}

@@ -10,6 +10,8 @@ import { startSwtpm, type Swtpm } from "./swtpm.ts"
 
 let tpm: Swtpm
 let spawned: SpawnedBroker | undefined
+/** started by a program that has ended: nobody else would end it */
+let orphan = 0
 
 beforeEach(async () => {
   tpm = await startSwtpm()
@@ -18,6 +20,8 @@ beforeEach(async () => {
 afterEach(async () => {
   await spawned?.close()
   spawned = undefined
+  if (orphan > 0 && isAlive(orphan)) process.kill(orphan, "SIGKILL")
+  orphan = 0
   await tpm.stop()
 })
 
@@ -82,11 +86,11 @@ const server = createServer().listen(${JSON.stringify(path)}, () => {
   process.stdout.write(String(spawn("sh", ${JSON.stringify(args)}, { stdio, detached: true }).pid), () =>
     process.kill(process.pid, "SIGKILL"))
 })`
-  const pid = Number(await outputOf(spawn(process.execPath, ["--input-type=module", "-e", script])))
+  orphan = Number(await outputOf(spawn(process.execPath, ["--input-type=module", "-e", script])))
   const { call } = brokerAt({ socket: path, callDeadline: 10_000, patience: 5000 })
   expect((await call("identity", {})).custody).toBe("TPM-sealed")
-  process.kill(pid, "SIGTERM")
-  await until(() => !isAlive(pid))
+  process.kill(orphan, "SIGTERM")
+  await until(() => !isAlive(orphan))
   expect(existsSync(path)).toBe(true)
 })
 

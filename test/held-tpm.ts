@@ -6,7 +6,14 @@ import { connect, createServer, type Server, type Socket } from "node:net"
 import type { Swtpm } from "./swtpm.ts"
 
 /** TPM_CC of the commands that tests wait for. */
-export const commandCodes = { extend: 0x182, quote: 0x158, unseal: 0x15e, create: 0x153, readClock: 0x181 } as const
+export const commandCodes = {
+  extend: 0x182,
+  quote: 0x158,
+  unseal: 0x15e,
+  create: 0x153,
+  readClock: 0x181,
+  startSession: 0x176,
+} as const
 
 export interface HeldTpm {
   readonly tcti: string
