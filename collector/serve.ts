@@ -18,6 +18,8 @@ import { VerifierSession } from "./verifier.ts"
 
 /** Seconds between pings; a peer that let two go by is gone. */
 const pingSeconds = 30
+/** When agents may come back after the collector stops: a restart takes no longer. Their own jitter spreads them. */
+const awaySeconds = 2
 /** The most bytes of a request's head, and requests on one connection: each of ours is the only one. */
 const headLimit = 8192
 
@@ -60,7 +62,7 @@ export async function serve(parts: Parts, { options }: TlsIdentity): Promise<Ser
     stop: async () => {
       clearInterval(pings)
       const closed = new Promise<void>(resolve => gate.close(() => resolve()))
-      await closeAll(wss, sockets, parts.config.challenge.every)
+      await closeAll(wss, sockets, awaySeconds)
       await closed
     },
   }
@@ -152,7 +154,7 @@ function trackSockets(gate: Server): ReadonlySet<Socket> {
 /** Each is told when to come back; whoever has not gone after a second is cut off. */
 async function closeAll(wss: WebSocketServer, sockets: ReadonlySet<Socket>, retryAfterSeconds: number): Promise<void> {
   const reason = "the collector stops"
-  const message = writeMessage({ type: "goodbye", reason, retryAfterSeconds: Math.min(30, retryAfterSeconds) })
+  const message = writeMessage({ type: "goodbye", reason, retryAfterSeconds })
   for (const ws of wss.clients) {
     ws.send(message)
     ws.close(1001)

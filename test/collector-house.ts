@@ -18,12 +18,12 @@ export type House = {
 }
 
 /** A configuration in `folder`; `more` is TOML that goes before it. */
-export const configurationIn = (folder: string, more = ""): Configuration =>
+export const configurationIn = (folder: string, more = "", port = 0): Configuration =>
   readConfiguration(
     `${more}
 [listen]
 host = "127.0.0.1"
-port = 0
+port = ${port}
 [advertise]
 host = "127.0.0.1"
 [evidence]
@@ -35,9 +35,9 @@ pcrs = [0, 7, 23]
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), "collector-"))
 
 /** Starts one in `folder`, whose files may be of one before. */
-export async function startHouse(folder: string, more = ""): Promise<House> {
+export async function startHouse(folder: string, more = "", port = 0): Promise<House> {
   const said: string[] = []
-  const config = configurationIn(folder, more)
+  const config = configurationIn(folder, more, port)
   const collector = await startCollector(config, line => said.push(line))
   const admin = await openCaller(collector.socket, verbs, 30_000)
   const stop = async (): Promise<void> => {
