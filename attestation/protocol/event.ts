@@ -7,7 +7,7 @@ import { Malformed } from "../wire/codec.ts"
 import { readExact, writeExact } from "../wire/json.ts"
 import { count, hex, line } from "../wire/text.ts"
 
-/** A log epoch began: the PCR holds nothing older. The first record of every log, and of no other place. */
+/** A log epoch began: the PCR holds nothing older. One in every log: the first record, or the second (M13). */
 const epoch = z.strictObject({
   type: z.literal("assay.epoch.v1"),
   /** why: the first log of this TPM, a boot, a resume from suspend, or a log that was lost within its epoch */

@@ -53,13 +53,19 @@ function replay(payload: Payload, quote: Quote | undefined, log: Uint8Array): Om
   }
 }
 
-/** An epoch comes from quoted counters only: the log's first record, and no other, opens the one that the quote shows. */
+/**
+ * An epoch comes from quoted counters only: exactly one record opens the one that the quote shows. It is the first, or the second
+ * where a suspend came between the write of a record and its extend: that record stands before it (M13).
+ */
 function checkEpoch(events: readonly LogEvent[], quote: Quote | undefined): Finding[] {
-  const [first, ...rest] = events
-  if (first?.type !== "assay.epoch.v1" || rest.some(event => event.type === "assay.epoch.v1"))
-    return [finding("log.epoch", "log", "epoch records elsewhere than first", "one epoch record, the first")]
+  const openings = events.flatMap((event, i) => (event.type === "assay.epoch.v1" ? [{ event, i }] : []))
+  const [opening, ...more] = openings
+  if (!opening || more.length > 0 || opening.i > 1) {
+    const seen = `epoch records at ${openings.map(({ i }) => i).join(", ") || "no place"}`
+    return [finding("log.epoch", "log", seen, "one epoch record, the first or second")]
+  }
   if (!quote) return []
-  const seen = `${first.resetCount}.${first.restartCount}`
+  const seen = `${opening.event.resetCount}.${opening.event.restartCount}`
   const wanted = `${quote.clock.resetCount}.${quote.clock.restartCount}`
   return seen === wanted ? [] : [finding("log.epoch", "log", seen, wanted)]
 }
