@@ -91,6 +91,12 @@ describe("the chain", () => {
       expect(idsOf(after(second, unrelated), await verified({ ...started, predecessor }))).toEqual(["chain.gap"])
   })
 
+  test("a chain that goes on from something unseen, whatever predecessor it names", async () => {
+    const predecessor = { id: first.body.chain.id, sequence: "2", digest: second.digest }
+    const middle = await verified({ ...started, sequence: 5n, previous: "cd".repeat(32), predecessor })
+    expect(idsOf(after(second, unrelated), middle)).toEqual(["chain.gap"])
+  })
+
   test("a chain of which only the beginning is missing", async () => {
     const middle = await verified({ ...started, sequence: 5n, previous: "cd".repeat(32) })
     expect(idsOf(after(second, unrelated), middle)).toEqual(["chain.gap"])

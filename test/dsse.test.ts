@@ -76,6 +76,11 @@ describe("an envelope", () => {
     expect(signedEnvelope(publicKey.with(0, (publicKey[0] ?? 0) ^ 1), readEnvelope(sealed))).toBe(false)
   })
 
+  test("under the key's own id only", () => {
+    const signatures = [{ ...readEnvelope(sealed).signatures[0], keyid: "00".repeat(32) }]
+    expect(signedEnvelope(publicKey, readEnvelope(altered(envelope => ({ ...envelope, signatures }))))).toBe(false)
+  })
+
   test("C9 over its type too: a result is not taken for evidence", () => {
     const other = readEnvelope(altered(envelope => ({ ...envelope, payloadType: payloadTypes.result })))
     expect(signedEnvelope(publicKey, other)).toBe(false)

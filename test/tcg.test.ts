@@ -1,5 +1,5 @@
 /** Do the codecs of TPM structures read what tpm2-tools and swtpm write, and agree with them on Names and signatures? */
-import { createPublicKey } from "node:crypto"
+import { constants, createPublicKey, generateKeyPairSync, sign } from "node:crypto"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -7,7 +7,7 @@ import { creationAttest, quote } from "../attestation/tcg/attest.ts"
 import { whyNotEndorsement } from "../attestation/tcg/creation.ts"
 import { compositeDigest, extend, pcrSelections, zero } from "../attestation/tcg/pcr.ts"
 import { attestedBy, keyOf, nameOf, readPublic, whyNoAttestationKey } from "../attestation/tcg/public.ts"
-import { signature, signedBy } from "../attestation/tcg/signature.ts"
+import { type Signature, signature, signedBy } from "../attestation/tcg/signature.ts"
 import { decode, encode, Malformed } from "../attestation/wire/codec.ts"
 import { fromBase64, toHex } from "../attestation/wire/text.ts"
 import { akHandle, covered, ekHandle, type Machine, rsaEkHandle, startMachine } from "./evidence-maker.ts"
@@ -165,6 +165,37 @@ describe("public areas that no TPM makes", () => {
     }
     expect(readPublic(parent(128)).symmetric?.bits).toBe(128)
     for (const bits of [0, 7, 127, 1024]) expect(() => readPublic(parent(bits))).toThrow(`no AES of ${bits} bits`)
+  })
+})
+
+describe("C3 a signature is of the scheme that the key's area names", () => {
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 })
+  const modulus = Buffer.from(rsa.publicKey.export({ format: "jwk" }).n ?? "", "base64url")
+  const head = Buffer.from("0001000b00050472000000100014000b0800000000000100", "hex")
+  const area = readPublic(Buffer.concat([head, modulus]))
+  const message = Buffer.from("message")
+  const rsaSigned = (kind: "rsassa" | "rsapss", hash: "sha1" | "sha256"): Signature => {
+    const padding = kind === "rsassa" ? constants.RSA_PKCS1_PADDING : constants.RSA_PKCS1_PSS_PADDING
+    return { kind, hash, value: sign(hash, message, { key: rsa.privateKey, padding }) }
+  }
+
+  test("RSASSA and RSAPSS are told apart", () => {
+    expect(attestedBy(area, message, rsaSigned("rsassa", "sha256"))).toBe(true)
+    const pss = rsaSigned("rsapss", "sha256")
+    expect([signedBy(rsa.publicKey, message, pss), attestedBy(area, message, pss)]).toEqual([true, false])
+  })
+
+  test("SHA-1 is a no, also for a key that would take it", () =>
+    expect(signedBy(rsa.publicKey, message, rsaSigned("rsassa", "sha1"))).toBe(false))
+
+  test("a signature for another kind of key is a no, and no exception", () => {
+    const ec = generateKeyPairSync("ec", { namedCurve: "P-256" })
+    expect(signedBy(ec.publicKey, message, rsaSigned("rsassa", "sha256"))).toBe(false)
+    const raw = sign("sha256", message, { key: ec.privateKey, dsaEncoding: "ieee-p1363" })
+    const ecdsa: Signature = { kind: "ecdsa", hash: "sha256", r: raw.subarray(0, 32), s: raw.subarray(32) }
+    expect([signedBy(ec.publicKey, message, ecdsa), signedBy(rsa.publicKey, message, ecdsa)]).toEqual([true, false])
+    const der = sign("sha256", message, ec.privateKey)
+    expect(signedBy(ec.publicKey, message, { kind: "rsassa", hash: "sha256", value: der })).toBe(false)
   })
 })
 

@@ -135,6 +135,11 @@ describe("each single wrong thing has its own finding", () => {
     ])
   })
 
+  test("a body that names another key than the pinned one, which signed it", async () => {
+    const alterBody: Alter<Body> = body => ({ ...body, evidenceKey: toBase64(randomBytes(32)) })
+    expect(await attested({ alterBody })).toEqual(["refused", "evidence.key-unknown"])
+  })
+
   test("a signature by another key under the pinned key's id", async () =>
     expect(await attested({ signAs: { publicKey: machine.keys.evidenceKey, secret: keyPair().secret } })).toEqual([
       "refused",
