@@ -178,7 +178,7 @@ describe("altered evidence does not", () => {
     const other = await machine.attest()
     expect(await byHand(folderOf(other), [], usual())).toEqual([
       4,
-      ["log: its first record, and no other, opens the epoch that the quote shows"],
+      ["log: one record at its beginning, and no other, opens the epoch that the quote shows"],
     ])
     const expected: Expected = expectedOf(machine)
     expect([foreign, other].map(each => verify(each, expected).authentic)).toEqual([false, false])
