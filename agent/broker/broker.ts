@@ -177,7 +177,11 @@ function handlersFor(parts: Parts, description: Description, inTurn: InTurn): Ha
         const secret = await identity.activate(fromBase64(idObject), fromBase64(encryptedSecret))
         return { secret: toBase64(secret) }
       }),
-    log: ({ offset }) => inTurn(async () => ({ log: log.state, bytes: toBase64(await log.read(offset, logPiece)) })),
+    log: ({ offset }) =>
+      inTurn(async () => {
+        await followEpoch(parts) // or a caller who finds nothing to append would learn of a resume by its evidence only
+        return { log: log.state, bytes: toBase64(await log.read(offset, logPiece)) }
+      }),
   }
 }
 
