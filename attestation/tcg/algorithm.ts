@@ -6,6 +6,9 @@ export const hashIdentifiers = { sha1: 0x0004, sha256: 0x000b, sha384: 0x000c, s
 export const hashAlgorithm = named(u16, hashIdentifiers)
 export type HashAlgorithm = Value<typeof hashAlgorithm>
 
+/** All of them, from the shortest digest to the longest. */
+export const hashAlgorithms: readonly HashAlgorithm[] = ["sha1", "sha256", "sha384", "sha512"]
+
 /** Bytes in a digest of each hash algorithm. */
 export const digestSize: Readonly<Record<HashAlgorithm, number>> = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 }
 

@@ -1,0 +1,69 @@
+/**
+ * What can be said of a boot? Only of PCRs that were replayed to their quoted values, and with names that tell what is proven
+ * from what is claimed. Whether it is acceptable is for `appraise/`, against what was recorded.
+ */
+import type { HashAlgorithm } from "../algorithm.ts"
+import {
+  bootOrderOf,
+  type BootOrder,
+  crtmVersionOf,
+  exitedBootServices,
+  type FirmwareBlob,
+  firmwareBlobsOf,
+  type Image,
+  imagesOf,
+  type PartitionTable,
+  partitionTableOf,
+} from "./boot.ts"
+import {
+  type Grub,
+  grubOf,
+  type Loaded,
+  type LoadedFile,
+  loadedOf,
+  mokListsOf,
+  type Section,
+  sectionsOf,
+} from "./loader.ts"
+import type { FirmwareLog } from "./log.ts"
+import { provenEvents } from "./proven.ts"
+import { type SecureBoot, secureBootOf } from "./secure-boot.ts"
+
+export type FirmwareFacts = {
+  readonly format: FirmwareLog["format"]
+  readonly events: number
+  /** the PCRs whose events are proven, ascending; the facts below come from no other */
+  readonly proven: readonly number[]
+  readonly crtmVersion: string | undefined
+  readonly blobs: readonly FirmwareBlob[]
+  readonly secureBoot: SecureBoot
+  readonly images: readonly Image[]
+  readonly boot: BootOrder
+  readonly partitionTable: PartitionTable | undefined
+  readonly exitedBootServices: boolean
+  readonly grub: Grub
+  readonly mokLists: readonly LoadedFile[]
+  readonly sections: readonly Section[]
+  readonly loaded: readonly Loaded[]
+}
+
+/** The facts of the events in `log` that extend `proven` PCRs, with their digests of `bank`. */
+export function firmwareFacts(log: FirmwareLog, bank: HashAlgorithm, proven: ReadonlySet<number>): FirmwareFacts {
+  const events = provenEvents(log, bank, proven)
+  return {
+    format: log.format,
+    events: log.events.length,
+    proven: [...proven].toSorted((a, b) => a - b),
+    crtmVersion: crtmVersionOf(events),
+    blobs: firmwareBlobsOf(events),
+    secureBoot: secureBootOf(events),
+    images: imagesOf(events),
+    boot: bootOrderOf(events),
+    partitionTable: partitionTableOf(events),
+    exitedBootServices: exitedBootServices(events),
+    grub: grubOf(events),
+    mokLists: mokListsOf(events),
+    sections: sectionsOf(events),
+    loaded: loadedOf(events),
+  }
+}
