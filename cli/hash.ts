@@ -4,6 +4,7 @@
  */
 import { z } from "zod"
 import { type HashedModel, hashModel } from "../agent/hash/model.ts"
+import { type Binary, fromBinary } from "../agent/hash/binary.ts"
 import { readBounded } from "./bundle.ts"
 import { asJson, command } from "./command.ts"
 import { type Exit, Problem } from "./exit.ts"
@@ -11,7 +12,14 @@ import { flag, text } from "./given.ts"
 import { duration, noProgress, showProgress, size } from "./progress.ts"
 import { plain, remark, type Terminal, writeJsonLine } from "./terminal.ts"
 
-const given = z.object({ path: text, check: text.optional(), verity: flag, quiet: flag, json: flag })
+const given = z.object({
+  path: text,
+  check: text.optional(),
+  links: z.enum(["own", "anywhere"], "own or anywhere").default("own"),
+  verity: flag,
+  quiet: flag,
+  json: flag,
+})
 type Given = z.infer<typeof given>
 
 export const hash = command({
@@ -23,6 +31,7 @@ export const hash = command({
   takes: [["<path>", "a file, or a folder with all files of one model"]],
   options: [
     ["--check <manifest>", "compare with this manifest, and print what differs"],
+    ["--links <where>", "own: links stay within the model; anywhere: they may lead to any file (default: own)"],
     ["--verity", "print fs-verity digests in place of the manifest, as fsverity digest does"],
     ["--quiet", "no progress"],
     asJson,
@@ -33,24 +42,36 @@ export const hash = command({
   run: hashPath,
 })
 
-async function hashPath({ path, check, verity, quiet, json }: Given, terminal: Terminal): Promise<Exit> {
+async function hashPath({ path, check, links, verity, quiet, json }: Given, terminal: Terminal): Promise<Exit> {
   const wanted = check === undefined ? undefined : readManifest(await readBounded(check, 1 << 24), check)
   const begun = terminal.now()
   const progress = quiet || json ? noProgress : showProgress(terminal, "hashing")
   const model = await hashModel(path, {
     engine: "auto",
-    links: "own",
+    links,
     signal: new AbortController().signal,
     progress: ({ done, total }) => progress.at(done, total),
   }).finally(progress.end)
   const seconds = Math.max((terminal.now() - begun) / 1000, 0.001)
   if (!quiet && !json) remark(terminal, summary(model, seconds))
-  const differences = wanted === undefined ? [] : compare(wanted, readManifest(model.manifest, path))
+  const differences = [
+    ...(wanted === undefined ? [] : compare(wanted, readManifest(model.manifest, path))),
+    ...model.broken.map(({ name }): Difference => ({ how: "broken", name: nameOf(name) })),
+  ]
   if (json) writeJsonLine(terminal, forScripts(model, seconds, differences))
-  else if (wanted)
-    for (const each of differences) terminal.out.write(`${each.how.padEnd(8)} ${plain(each.name, 4096)}\n`)
-  else terminal.out.write(verity ? verityLines(model) : Buffer.from(model.manifest).toString("utf8"))
+  else writeModel(terminal, model, { verity, compared: wanted !== undefined }, differences)
   return differences.length === 0 ? "good" : "unacceptable"
+}
+
+/** The manifest, or what differs from the wanted one. A file that its store would not know again is told in any case. */
+function writeModel(
+  { out, err }: Terminal,
+  model: HashedModel,
+  { verity, compared }: { readonly verity: boolean; readonly compared: boolean },
+  differences: readonly Difference[],
+): void {
+  if (!compared) out.write(verity ? verityLines(model) : Buffer.from(model.manifest).toString("utf8"))
+  for (const { how, name } of differences) (compared ? out : err).write(`${how.padEnd(8)} ${plain(name, 4096)}\n`)
 }
 
 function summary({ digest, files, bytes, engines }: HashedModel, seconds: number): string {
@@ -62,7 +83,7 @@ function summary({ digest, files, bytes, engines }: HashedModel, seconds: number
 const verityLines = ({ files }: HashedModel): string =>
   files.map(({ name, verity }) => `sha256:${verity} ${plain(nameOf(name), 4096)}\n`).join("")
 
-const nameOf = (name: Uint8Array): string => Buffer.from(name).toString("utf8")
+const nameOf = (name: Binary): string => fromBinary(name).toString("utf8")
 
 /** Name (as it is spelt in the manifest) → SHA-256 in hex. */
 function readManifest(bytes: Uint8Array, path: string): ReadonlyMap<string, string> {
@@ -76,7 +97,8 @@ function readManifest(bytes: Uint8Array, path: string): ReadonlyMap<string, stri
   )
 }
 
-type Difference = { readonly how: "differs" | "missing" | "new"; readonly name: string }
+/** broken: not what its store promises by the name that it gave the file */
+type Difference = { readonly how: "differs" | "missing" | "new" | "broken"; readonly name: string }
 
 function compare(wanted: ReadonlyMap<string, string>, seen: ReadonlyMap<string, string>): Difference[] {
   const names = [...new Set([...wanted.keys(), ...seen.keys()])]
@@ -97,7 +119,7 @@ const forScripts = (model: HashedModel, seconds: number, differences: readonly D
     sha256,
     verity,
     size: length,
-    link: link === "none" ? null : nameOf(link),
+    link: link === "" ? null : nameOf(link),
   })),
   differences,
 })

@@ -90,8 +90,7 @@ describe("manifest and digest", () => {
     for (const size of sizes) put(`size-${size}`, Buffer.alloc(size, size % 251))
     const model = await hash(folder)
     expect(model.files).toHaveLength(sizes.length)
-    for (const { name, verity } of model.files)
-      expect(verity).toBe(fsverity(join(folder, Buffer.from(name).toString())))
+    for (const { name, verity } of model.files) expect(verity).toBe(fsverity(join(folder, name)))
     expect(model.bytes).toBe(sizes.reduce((sum, size) => sum + size, 0))
   })
 
@@ -112,7 +111,7 @@ describe("links", () => {
     symlinkSync("real/weights", `${folder}/model.safetensors`)
     const model = await hash(folder)
     expect(Buffer.from(model.manifest).toString()).toBe(sha256sum(folder).toString())
-    expect(model.files.map(({ link }) => link.toString())).toEqual(["real/weights", "none"])
+    expect(model.files.map(({ link }) => link)).toEqual(["real/weights", ""])
   })
 
   it("refuses one that leads out of the folder, by however many links, unless that is allowed", async () => {

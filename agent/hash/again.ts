@@ -2,8 +2,8 @@
  * Is a known file still the same? One of its two digests tells, by the kernel where it guards the file, else by the engine. If
  * that differs the file is read again, by both implementations: only what both see is an alarm.
  */
-import { escaped } from "../escape.ts"
 import type { Stretch } from "../../wasm/records.ts"
+import { type Binary, shown } from "./binary.ts"
 import { otherThan, type Plan } from "./engine.ts"
 import type { EngineName, Hashed, Reading } from "./job.ts"
 import { measuredByKernel } from "./kernel.ts"
@@ -20,7 +20,7 @@ export type Pair = Target & { readonly known: FileDigests }
  * what was known, so the first one was wrong.
  */
 export type Alarm = {
-  readonly path: Uint8Array
+  readonly path: Binary
   readonly known: FileDigests
   readonly by: EngineName
   readonly confirmed: EngineName | "not"
@@ -30,7 +30,7 @@ export type Alarm = {
 
 /** What a person reads of an alarm: what was seen, and what to do. */
 export function alarmText({ path, by, confirmed, where }: Alarm): { readonly message: string; readonly hint: string } {
-  const name = escaped(path, 512)
+  const name = shown(path)
   if (confirmed === "not")
     return {
       message: `${name}: ${by} saw other contents once, and node:crypto and wasm saw the known ones again`,

@@ -8,6 +8,7 @@ import { constants } from "node:fs"
 import { chmod, mkdir, open, rename, rm, unlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { digestOfRecords, recordBytes, STRETCH_BYTES } from "../../wasm/records.ts"
+import type { Binary } from "./binary.ts"
 import type { FileDigests } from "./known.ts"
 import { codeOf } from "./refusal.ts"
 
@@ -28,7 +29,7 @@ export class DigestCache {
   }
 
   /** What is known of the files of the model at `path`; nothing at all if anything is wrong with it. */
-  async load(path: Uint8Array): Promise<readonly FileDigests[]> {
+  async load(path: Binary): Promise<readonly FileDigests[]> {
     const place = this.#placeOf(path)
     const bytes = await this.#read(place, limit)
     if (bytes === "absent") return []
@@ -39,14 +40,14 @@ export class DigestCache {
   }
 
   /** Keeps what is known of a model now, in place of what was known. What cannot be kept is said, and costs time only. */
-  async save(path: Uint8Array, entries: readonly FileDigests[]): Promise<void> {
+  async save(path: Binary, entries: readonly FileDigests[]): Promise<void> {
     const lines = entries.map(({ state, sha256, verity }) => `${state} ${sha256} ${verity}\n`)
     const text = `${heading}\n${[...new Set(lines)].join("")}`
     await this.#write(this.#placeOf(path), Buffer.from(`${text}${sealOf(text)}\n`))
   }
 
   /** Forgets a model. */
-  async discard(path: Uint8Array): Promise<void> {
+  async discard(path: Binary): Promise<void> {
     await rm(this.#placeOf(path), { force: true })
   }
 
@@ -67,8 +68,8 @@ export class DigestCache {
     return "none"
   }
 
-  #placeOf(path: Uint8Array): string {
-    return join(this.#folder, `${createHash("sha256").update(path).digest("hex").slice(0, 32)}.digests`)
+  #placeOf(path: Binary): string {
+    return join(this.#folder, `${createHash("sha256").update(path, "latin1").digest("hex").slice(0, 32)}.digests`)
   }
 
   #recordsOf(verity: string): string {

@@ -10,7 +10,7 @@ import { type Engine, measuring, type Plan, planFor } from "./engine.ts"
 import type { EngineName, Hashed, Manner, Reading, Reads } from "./job.ts"
 import { type Depth, type FileDigests, Known } from "./known.ts"
 import { modestWorkers, Pool } from "./pool.ts"
-import type { ModelFile } from "./tree.ts"
+import { asBinary, type Binary } from "./binary.ts"
 import { hashAll, hashLanes, lookAt, type Round, type Target } from "./round.ts"
 
 export type { Depth, FileDigests } from "./known.ts"
@@ -56,7 +56,7 @@ export type Found = FileDigests & {
 }
 
 /** Bytes read so far of all that must be read, and the path of one of the files that are read now. */
-export type HashProgress = (done: number, total: number, path: Uint8Array) => void
+export type HashProgress = (done: number, total: number, path: Binary) => void
 
 /** Hashes files. {@link close} it. */
 export class Hasher {
@@ -82,19 +82,19 @@ export class Hasher {
 
   /** Both digests of one file. Throws {@link CannotHash}, and the signal's reason when it is aborted. */
   async file(
-    file: Pick<ModelFile, "path">,
+    file: { readonly path: Uint8Array },
     depth: Depth,
     signal: AbortSignal,
     progress: FileProgress,
   ): Promise<FileDigests> {
-    const [found] = await this.files([file.path], depth, signal, progress)
+    const [found] = await this.files([asBinary(file.path)], depth, signal, progress)
     if (!found) throw new Error("a file was given and none came back")
     return found
   }
 
   /** Both digests of each file, in their order; a file that is there under several names is read once. */
   async files(
-    paths: readonly Uint8Array[],
+    paths: readonly Binary[],
     depth: Depth,
     signal: AbortSignal,
     progress: HashProgress,
@@ -120,7 +120,7 @@ export class Hasher {
 
   /** SHA-256 alone of each file, every byte read, by the fastest way to that; and by whom. */
   async flat(
-    paths: readonly Uint8Array[],
+    paths: readonly Binary[],
     signal: AbortSignal,
     progress: HashProgress,
   ): Promise<{ readonly by: EngineName; readonly files: readonly Pick<Hashed, "sha256" | "size" | "state">[] }> {
@@ -133,7 +133,7 @@ export class Hasher {
   }
 
   /** SHA-256 alone of one file by this implementation: to confirm what the other found. */
-  async confirm(path: Uint8Array, by: EngineName, signal: AbortSignal): Promise<string> {
+  async confirm(path: Binary, by: EngineName, signal: AbortSignal): Promise<string> {
     const targets = await lookAt(this.#pool, [path], signal)
     const round = this.#round(targets, signal, () => undefined)
     const [found] = await hashAll(round, targets, { kind: "flat", by })
@@ -141,7 +141,7 @@ export class Hasher {
   }
 
   /** The state of each file, without a look at its bytes. */
-  async look(paths: readonly Uint8Array[], signal: AbortSignal): Promise<readonly Target[]> {
+  async look(paths: readonly Binary[], signal: AbortSignal): Promise<readonly Target[]> {
     return lookAt(this.#pool, paths, signal)
   }
 
@@ -152,7 +152,7 @@ export class Hasher {
   }
 
   /** Takes what is on disk of the model at this path for known. */
-  async recall(root: Uint8Array): Promise<void> {
+  async recall(root: Binary): Promise<void> {
     if (this.cache === "none" || !this.#diskCounts) return
     for (const each of await this.cache.load(root)) this.#known.trust(each)
   }
@@ -207,7 +207,7 @@ export class Hasher {
     const hashed = await hashAll(round, targets, this.#baseline)
     for (const each of hashed) {
       if (each.settled && each.verityBy === "wasm") this.#known.learn(digestsOf(each))
-      if (this.cache !== "none") await this.cache.saveRecords(each, each.records)
+      if (this.cache !== "none" && each.records !== "none") await this.cache.saveRecords(each, each.records)
     }
     return hashed.map((each, i) => ({
       state: targets[i]?.state ?? "",
@@ -231,9 +231,10 @@ export class Hasher {
   /** Says where, if the earlier records are kept; from now on the file is what was found. */
   async #raise(alarm: Alarm, hashed: Hashed | "none"): Promise<void> {
     const earlier = this.cache === "none" ? "none" : await this.cache.records(alarm.known)
-    const located = earlier !== "none" && hashed !== "none" && alarm.known.size === hashed.size
-    this.#settings.alarm({ ...alarm, where: located ? differences(hashed.size, earlier, hashed.records) : [] })
-    if (hashed !== "none" && this.cache !== "none") await this.cache.saveRecords(hashed, hashed.records)
+    const now = hashed === "none" ? "none" : hashed.records
+    const located = earlier !== "none" && now !== "none" && earlier.length === now.length
+    this.#settings.alarm({ ...alarm, where: located ? differences(alarm.known.size, earlier, now) : [] })
+    if (hashed !== "none" && now !== "none" && this.cache !== "none") await this.cache.saveRecords(hashed, now)
   }
 }
 

@@ -1,5 +1,6 @@
 /** What do a hasher and its threads say to each other, and when is a file still the file that was hashed? */
 import type { BigIntStats } from "node:fs"
+import type { Binary } from "./binary.ts"
 
 /** Which implementation computes. */
 export type EngineName = "node:crypto" | "wasm"
@@ -15,13 +16,9 @@ export type Reading =
 /** buffered: what readers see; direct: what the disk holds, past the page cache (O_DIRECT). */
 export type Reads = "buffered" | "direct"
 
-/** A path as a string of characters below 256, one for each byte: it crosses threads cheaply. */
-export const asBinary = (path: Uint8Array): string => Buffer.from(path).toString("latin1")
-export const fromBinary = (path: string): Buffer => Buffer.from(path, "latin1")
-
 /** A part of a file: the offsets of its first byte, a multiple of 512 KiB, and of the one after its last. */
 export type Piece = {
-  readonly path: string
+  readonly path: Binary
   readonly state: string
   readonly size: number
   readonly start: number
@@ -30,11 +27,11 @@ export type Piece = {
 
 export type Task =
   /** in which state are these files? */
-  | { readonly kind: "look"; readonly paths: readonly string[] }
+  | { readonly kind: "look"; readonly paths: readonly Binary[] }
   /** the digests of each file */
-  | { readonly kind: "hash"; readonly paths: readonly string[]; readonly reading: Reading; readonly reads: Reads }
+  | { readonly kind: "hash"; readonly paths: readonly Binary[]; readonly reading: Reading; readonly reads: Reads }
   /** SHA-256 of each file, eight side by side */
-  | { readonly kind: "lanes"; readonly paths: readonly string[]; readonly reads: Reads }
+  | { readonly kind: "lanes"; readonly paths: readonly Binary[]; readonly reads: Reads }
   /** the records of a part of a file that is in this state */
   | { readonly kind: "piece"; readonly piece: Piece; readonly by: EngineName; readonly reads: Reads }
   /** how fast is each implementation? */
@@ -48,7 +45,7 @@ export type Job = { readonly id: number; readonly stop: Int32Array; readonly tas
 /** `state` names a file's contents as long as nobody writes to it. */
 export type Look = { readonly kind: "look"; readonly state: string; readonly size: number }
 /**
- * Digests in hex, empty where they were not asked for; `records` as wasm/verity.ts has them. `settled` is false while the file
+ * Digests in hex, empty where they were not asked for; `records` as wasm/verity.ts has them, of a file that has more than one. `settled` is false while the file
  * is too young to tell one write from the next by its times.
  */
 export type Hashed = {
@@ -56,7 +53,7 @@ export type Hashed = {
   readonly sha256: string
   readonly verity: string
   readonly verityBy: EngineName
-  readonly records: Uint8Array
+  readonly records: Uint8Array | "none"
   readonly size: number
   readonly state: string
   readonly settled: boolean

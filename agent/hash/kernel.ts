@@ -6,6 +6,7 @@
 import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { promisify } from "node:util"
+import type { Binary } from "./binary.ts"
 import { codeOf } from "./refusal.ts"
 
 const program = "/usr/bin/fsverity"
@@ -23,7 +24,7 @@ export const kernelKnows = (driver: Driver): boolean => existsSync(`/sys/fs/${dr
 
 /** For each file the kernel's digest in hex, or "none". Costs nothing where the kernel has no verity. */
 export async function measuredByKernel(
-  files: readonly { readonly path: Uint8Array; readonly size: number }[],
+  files: readonly { readonly path: Binary; readonly size: number }[],
 ): Promise<readonly string[]> {
   const able = drivers.some(kernelKnows) && existsSync(program)
   const found: string[] = []
@@ -32,10 +33,9 @@ export async function measuredByKernel(
 }
 
 /** Only for absolute paths of printable ASCII: those of others are read. */
-async function measure(path: Uint8Array): Promise<string> {
-  const text = Buffer.from(path).toString("latin1")
-  if (!/^\/[ -~]+$/.test(text)) return "none"
-  const { stdout } = await run(program, ["measure", text], settings).catch(() => ({ stdout: "" }))
+async function measure(path: Binary): Promise<string> {
+  if (!/^\/[ -~]+$/.test(path)) return "none"
+  const { stdout } = await run(program, ["measure", path], settings).catch(() => ({ stdout: "" }))
   return digestIn(stdout)
 }
 

@@ -2,10 +2,10 @@
  * What is this model's digest? Its files are listed, hashed, listed and looked at again: what joined, left or changed meanwhile
  * is a refusal. Used by the agent's weights source and by hand alike. What its files claim to be: claims.ts.
  */
-import { escaped } from "../escape.ts"
 import type { Engine } from "./engine.ts"
 import { type Depth, type Found, Hasher, type How } from "./hasher.ts"
-import { asBinary, type EngineName } from "./job.ts"
+import { asBinary, type Binary, shown } from "./binary.ts"
+import type { EngineName } from "./job.ts"
 import { digestOf, manifestOf } from "./manifest.ts"
 import { unsettled } from "./refusal.ts"
 import { filesOf, type Links, type ModelFile, rootOf } from "./tree.ts"
@@ -13,7 +13,7 @@ import { filesOf, type Links, type ModelFile, rootOf } from "./tree.ts"
 export type { Engine } from "./engine.ts"
 export type { EngineName } from "./job.ts"
 
-/** `verity` is what `fsverity digest` prints after `sha256:`; both digests in hex. `link` is what a symbolic link says. */
+/** `verity` is what `fsverity digest` prints after `sha256:`; both digests in hex. */
 export type HashedFile = ModelFile & {
   readonly sha256: string
   readonly verity: string
@@ -23,7 +23,7 @@ export type HashedFile = ModelFile & {
 
 /** `digest` is SHA-256 of `manifest` in hex; `manifest` the bytes that `sha256sum` prints. */
 export type HashedModel = {
-  readonly root: Uint8Array
+  readonly root: Binary
   readonly digest: string
   readonly manifest: Uint8Array
   readonly files: readonly HashedFile[]
@@ -75,8 +75,8 @@ export async function hashModelWith(
 
 /** Progress told by the name that a file has in the model. */
 function named(files: readonly ModelFile[], { progress }: ModelOptions): Parameters<Hasher["files"]>[3] {
-  const names = new Map(files.map(({ path, name }) => [asBinary(path), name]))
-  return (done, total, path) => progress({ done, total, file: escaped(names.get(asBinary(path)) ?? path, 512) })
+  const names = new Map(files.map(({ path, name }) => [path, name]))
+  return (done, total, path) => progress({ done, total, file: shown(names.get(path) ?? path) })
 }
 
 /** The same files under the same names in the same states: what was read one after another belongs together. */
@@ -88,20 +88,19 @@ async function assertStill(
   { links, signal }: ModelOptions,
 ): Promise<void> {
   const after = await filesOf(path, links)
-  if (!sameNames(files, after)) throw unsettled(Buffer.from(path))
+  if (!sameNames(files, after)) throw unsettled(asBinary(path))
   const paths = files.map(each => each.path)
   for (const [i, { state }] of (await hasher.look(paths, signal)).entries())
-    if (state !== found[i]?.state) throw unsettled(paths[i] ?? Buffer.from(path))
+    if (state !== found[i]?.state) throw unsettled(paths[i] ?? asBinary(path))
 }
 
 const sameNames = (before: readonly ModelFile[], after: readonly ModelFile[]): boolean =>
   before.length === after.length && before.every((file, i) => identity(file) === identity(after[i] ?? file))
 
-const identity = ({ name, path, link }: ModelFile): string =>
-  [name, path, link === "none" ? Buffer.alloc(0) : link].map(asBinary).join("\0")
+const identity = ({ name, path, link }: ModelFile): string => [name, path, link].join("\0")
 
 /** Digests that took a read and will be good tomorrow go to disk. */
-async function remember(hasher: Hasher, root: Uint8Array, found: readonly Found[]): Promise<void> {
+async function remember(hasher: Hasher, root: Binary, found: readonly Found[]): Promise<void> {
   if (hasher.cache === "none" || !found.some(({ how }) => how === "read")) return
   await hasher.cache.save(
     root,
@@ -111,7 +110,7 @@ async function remember(hasher: Hasher, root: Uint8Array, found: readonly Found[
 
 async function described(
   hasher: Hasher,
-  root: Uint8Array,
+  root: Binary,
   files: readonly ModelFile[],
   found: readonly Found[],
 ): Promise<HashedModel> {

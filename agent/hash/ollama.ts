@@ -5,12 +5,13 @@
  */
 import { lstat, readFile, readlink, realpath, stat } from "node:fs/promises"
 import { z } from "zod"
+import { asBinary, type Binary, fromBinary, shown } from "./binary.ts"
 import { byName } from "./manifest.ts"
-import { CannotHash, codeOf, refuse, shown } from "./refusal.ts"
+import { CannotHash, codeOf, refuse } from "./refusal.ts"
 import type { ModelFile } from "./tree.ts"
 
 /** Where a model lies in a store: the store's folder, and the manifest's path within it. */
-export type OllamaPlace = { readonly store: Buffer; readonly manifest: Buffer }
+export type OllamaPlace = { readonly store: Binary; readonly manifest: Binary }
 
 /** What Ollama puts before a name that has no host or no user of its own. */
 const registry = ["registry.ollama.ai", "library"] as const
@@ -38,12 +39,11 @@ export function candidatesFor(path: string): readonly string[] {
 }
 
 /** The place of a file that lies as a manifest lies in a store, if there are blobs beside the manifests. */
-export async function ollamaPlace(file: Buffer): Promise<OllamaPlace | "no store"> {
-  const [, store, manifest] = /^(.+)\/(manifests\/[^/]+\/[^/]+\/[^/]+\/[^/]+)$/s.exec(file.toString("latin1")) ?? []
+export async function ollamaPlace(file: Binary): Promise<OllamaPlace | "no store"> {
+  const [, store, manifest] = /^(.+)\/(manifests\/[^/]+\/[^/]+\/[^/]+\/[^/]+)$/s.exec(file) ?? []
   if (store === undefined || manifest === undefined) return "no store"
-  const folder = Buffer.from(store, "latin1")
-  const there = await stat(Buffer.from(`${store}/blobs`, "latin1")).catch(() => undefined)
-  return there?.isDirectory() ? { store: folder, manifest: Buffer.from(manifest, "latin1") } : "no store"
+  const there = await stat(fromBinary(`${store}/blobs`)).catch(() => undefined)
+  return there?.isDirectory() ? { store, manifest } : "no store"
 }
 
 /** The manifest of a place, and its files in the order of our own manifest. Throws {@link CannotHash}. */
@@ -52,17 +52,18 @@ export async function ollamaFiles(place: OllamaPlace): Promise<readonly ModelFil
   const { config, layers } = await readManifest(place)
   const digests = new Set([config, ...layers].map(each => each.digest.slice("sha256:".length)))
   const blobs = [...digests].map(digest => blobFile(store, digest))
-  const itself = { name: manifest, path: pathIn(place), link: "none", promised: "" } as const
+  const itself = { name: manifest, path: pathIn(place), link: "", promised: "" }
   return [itself, ...(await Promise.all(blobs))].toSorted(byName)
 }
 
-const pathIn = ({ store, manifest }: OllamaPlace): Buffer => Buffer.concat([store, Buffer.from("/"), manifest])
+const pathIn = ({ store, manifest }: OllamaPlace): Binary => `${store}/${manifest}`
 
 /** What the manifest of a place says. Throws {@link CannotHash}. */
 export async function readManifest(place: OllamaPlace): Promise<OllamaManifest> {
   const path = pathIn(place)
-  const status = await stat(path).catch(error => refuse(path, error))
-  const text = status.size > manifestLimit ? "" : await readFile(path, "utf8").catch(error => refuse(path, error))
+  const status = await stat(fromBinary(path)).catch(error => refuse(path, error))
+  const text =
+    status.size > manifestLimit ? "" : await readFile(fromBinary(path), "utf8").catch(error => refuse(path, error))
   const read = manifestSchema.safeParse(parsed(text))
   if (read.success) return read.data
   throw new CannotHash("unreadable", `${shown(path)} is no manifest of a model`, "ollama pull fetches it again")
@@ -77,14 +78,14 @@ function parsed(text: string): unknown {
 }
 
 /** A blob may be a link, wherever to: its name says what it must hold. */
-async function blobFile(store: Buffer, digest: string): Promise<ModelFile> {
-  const name = Buffer.from(`blobs/sha256-${digest}`)
-  const path = Buffer.concat([store, Buffer.from("/"), name])
-  const real = await realpath(path, { encoding: "buffer" }).catch(error => {
+async function blobFile(store: Binary, digest: string): Promise<ModelFile> {
+  const name = `blobs/sha256-${digest}`
+  const path = `${store}/${name}`
+  const real = await realpath(fromBinary(path), { encoding: "buffer" }).catch(error => {
     if (codeOf(error) !== "ENOENT") return refuse(path, error)
     throw new CannotHash("unreadable", `the model lacks ${shown(path)}`, "ollama pull fetches what is missing")
   })
-  const status = await lstat(path).catch(error => refuse(path, error))
-  const link = status.isSymbolicLink() ? await readlink(path, { encoding: "buffer" }) : "none"
-  return { name, path: real, link, promised: digest }
+  const status = await lstat(fromBinary(path)).catch(error => refuse(path, error))
+  const link = status.isSymbolicLink() ? await readlink(fromBinary(path), { encoding: "latin1" }) : ""
+  return { name, path: asBinary(real), link, promised: digest }
 }

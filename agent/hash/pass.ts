@@ -5,9 +5,11 @@
 import { createHash } from "node:crypto"
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs"
 import type { Core } from "../../wasm/core.ts"
+import { DIGEST_BYTES } from "../../wasm/memory.ts"
 import { createSha256 } from "../../wasm/sha256.ts"
 import { createVerity, type VerityDigest } from "../../wasm/verity.ts"
-import { type Answer, type EngineName, fromBinary, type Hashed, type Reading, type Reads, stateOf } from "./job.ts"
+import { type Answer, type EngineName, type Hashed, type Reading, type Reads, stateOf } from "./job.ts"
+import { type Binary, fromBinary } from "./binary.ts"
 import { NativeVerity } from "./native.ts"
 import { type Pace, Stopped } from "./pace.ts"
 
@@ -18,7 +20,7 @@ export type Reader = { readonly core: Core | "none"; readonly pace: Pace; readon
 const settling = 2_000_000_000n
 
 /** The answer for one file. Errors of the file system are answers. Throws {@link Stopped}. */
-export function hashFile(path: string, reading: Reading, reads: Reads, reader: Reader): Answer {
+export function hashFile(path: Binary, reading: Reading, reads: Reads, reader: Reader): Answer {
   return attempt(() => {
     const file = openToRead(path, reads)
     try {
@@ -30,14 +32,14 @@ export function hashFile(path: string, reading: Reading, reads: Reads, reader: R
 }
 
 /** In which state is it? */
-export const look = (path: string): Answer =>
+export const look = (path: Binary): Answer =>
   attempt(() => {
     const status = statSync(fromBinary(path), { bigint: true })
     if (!status.isFile()) return { kind: "failed", code: "ENODEV" }
     return { kind: "look", state: stateOf(status), size: Number(status.size) }
   })
 
-export function openToRead(path: string, reads: Reads): number {
+export function openToRead(path: Binary, reads: Reads): number {
   const direct = reads === "direct" ? constants.O_DIRECT : 0
   return openSync(fromBinary(path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | direct)
 }
@@ -53,21 +55,20 @@ export function attempt(read: () => Answer): Answer {
   }
 }
 
-function whole(file: number, path: string, reading: Reading, reader: Reader): Answer {
+function whole(file: number, path: Binary, reading: Reading, reader: Reader): Answer {
   const before = fstatSync(file, { bigint: true })
   if (!before.isFile()) return { kind: "failed", code: "ENODEV" }
   const began = BigInt(Date.now()) * 1_000_000n
   const consumer = consumerFor(reading, reader.core)
   const size = readAll(file, Number(before.size), consumer, reader)
-  if (size === "changed" || !same(before, file, path)) return { kind: "changed" }
+  if (size === "changed" || !same(before, path)) return { kind: "changed" }
   const digests = consumer.digests()
   if (digests === "disagree") return { kind: "disagree" }
   return { kind: "hashed", ...digests, size, state: stateOf(before), settled: isSettled(before, began) }
 }
 
-/** The open file is as it was, and still the one at the path. */
-export const same = (before: BigIntStats, file: number, path: string): boolean =>
-  stateOf(before) === stateOf(fstatSync(file, { bigint: true })) &&
+/** The file is as it was before, and still the one at the path: its state names the inode too. */
+export const same = (before: BigIntStats, path: Binary): boolean =>
   stateOf(before) === stateOf(statSync(fromBinary(path), { bigint: true }))
 
 export const isSettled = ({ mtimeNs, ctimeNs }: BigIntStats, began: bigint): boolean =>
@@ -128,7 +129,7 @@ function consumerFor(reading: Reading, core: Core | "none"): Consumer {
 const inHex = ({ digest, records }: VerityDigest, verityBy: EngineName): Omit<Digests, "sha256"> => ({
   verityBy,
   verity: Buffer.from(digest).toString("hex"),
-  records: new Uint8Array(records),
+  records: records.length > DIGEST_BYTES ? new Uint8Array(records) : "none",
 })
 
 /** The core. Throws where it does not work. */
@@ -153,7 +154,7 @@ function flatConsumer(core: Core | "none", by: "node:crypto" | "wasm"): Consumer
       sha256: own ? Buffer.from(own.digest()).toString("hex") : native.digest("hex"),
       verity: "",
       verityBy: by,
-      records: new Uint8Array(),
+      records: "none",
     }),
   }
 }

@@ -1,5 +1,5 @@
 /** Why can a model not be hashed, and what would help? One error for everything that a file system or a store may be. */
-import { escaped } from "../escape.ts"
+import { type Binary, shown } from "./binary.ts"
 
 /**
  * `absent`: there is nothing at the path; `unreadable`: it cannot be hashed as it is; `changed`: it did not hold still;
@@ -19,11 +19,8 @@ export class CannotHash extends Error {
   }
 }
 
-/** A path as it stands in messages. */
-export const shown = (path: Uint8Array): string => escaped(path, 512)
-
 /** Throws the refusal that an error of the file system is, and any other error as it is. */
-export function refuse(path: Uint8Array, error: unknown): never {
+export function refuse(path: Binary, error: unknown): never {
   const code = codeOf(error)
   throw code === undefined ? error : refusal(path, code)
 }
@@ -33,7 +30,7 @@ export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error ? String(error.code) : undefined
 
 /** The refusal for a code such as EACCES. */
-export function refusal(path: Uint8Array, code: string): CannotHash {
+export function refusal(path: Binary, code: string): CannotHash {
   if (code === "ENOENT" || code === "ENOTDIR")
     return new CannotHash("absent", `${shown(path)} is not there`, "look at the path")
   if (code === "EISDIR" || code === "ENODEV") return oddity(path)
@@ -43,9 +40,9 @@ export function refusal(path: Uint8Array, code: string): CannotHash {
 }
 
 /** A file that did not hold still. */
-export const unsettled = (path: Uint8Array): CannotHash =>
+export const unsettled = (path: Binary): CannotHash =>
   new CannotHash("changed", `${shown(path)} changed while it was read`, "wait until whatever writes it is done")
 
 /** A FIFO, a socket, a device. */
-export const oddity = (path: Uint8Array): CannotHash =>
+export const oddity = (path: Binary): CannotHash =>
   new CannotHash("unreadable", `${shown(path)} is neither a file nor a folder`, "remove it, or name another path")

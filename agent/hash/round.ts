@@ -3,14 +3,15 @@
  * ones many to a job; a lone huge file that is known, in pieces. What is computed of which file: hasher.ts.
  */
 import { digestOfRecords } from "../../wasm/records.ts"
-import { type Answer, asBinary, type EngineName, type Hashed, type Look, type Reading, type Reads } from "./job.ts"
+import { type Answer, type EngineName, type Hashed, type Look, type Reading, type Reads } from "./job.ts"
+import { type Binary, shown } from "./binary.ts"
 import { cuts } from "./pieces.ts"
 import { fewestTogether } from "./engine.ts"
 import type { Pool } from "./pool.ts"
-import { CannotHash, refusal, shown, unsettled } from "./refusal.ts"
+import { CannotHash, refusal, unsettled } from "./refusal.ts"
 
 /** A file to read: its path, its state when it was looked at, and its size in bytes. */
-export type Target = { readonly path: Uint8Array; readonly state: string; readonly size: number }
+export type Target = { readonly path: Binary; readonly state: string; readonly size: number }
 
 /** Called with bytes that were read just now, and one of the files that they belong to. */
 export type Heard = (bytes: number, target: Target) => void
@@ -29,12 +30,12 @@ const batch = { files: 256, bytes: 8 << 20 } as const
 const share = 64 << 20
 
 /** The state and size of each file. Throws {@link CannotHash}. */
-export async function lookAt(pool: Pool, paths: readonly Uint8Array[], signal: AbortSignal): Promise<Target[]> {
+export async function lookAt(pool: Pool, paths: readonly Binary[], signal: AbortSignal): Promise<Target[]> {
   const groups = Array.from({ length: Math.ceil(paths.length / batch.files) }, (_, i) =>
     paths.slice(i * batch.files, (i + 1) * batch.files),
   )
   const looks = await allOrNone(signal, groups, async (group, signal) => {
-    const answers = await pool.run({ kind: "look", paths: group.map(asBinary) }, signal, () => undefined)
+    const answers = await pool.run({ kind: "look", paths: group }, signal, () => undefined)
     return group.map((path, i) => ({ path, ...expected(answers[i], "look", path) }))
   })
   return looks.flat()
@@ -44,7 +45,7 @@ export async function lookAt(pool: Pool, paths: readonly Uint8Array[], signal: A
 export async function hashAll(round: Round, targets: readonly Target[], reading: Reading): Promise<Hashed[]> {
   const { pool, reads } = round
   return spread(round, batches(targets), (group, signal, heard) =>
-    pool.run({ kind: "hash", paths: group.map(({ path }) => asBinary(path)), reading, reads }, signal, heard),
+    pool.run({ kind: "hash", paths: group.map(({ path }) => path), reading, reads }, signal, heard),
   )
 }
 
@@ -53,7 +54,7 @@ export async function hashLanes(round: Round, targets: readonly Target[], few: E
   const { pool, reads } = round
   const groups = deal(targets, pool.workers)
   return spread(round, groups, (group, signal, heard) => {
-    const paths = group.map(({ path }) => asBinary(path))
+    const paths = group.map(({ path }) => path)
     if (group.length >= fewestTogether) return pool.run({ kind: "lanes", paths, reads }, signal, heard)
     return pool.run({ kind: "hash", paths, reading: { kind: "flat", by: few }, reads }, signal, heard)
   })
@@ -63,7 +64,7 @@ export async function hashLanes(round: Round, targets: readonly Target[], few: E
 export async function hashShared(round: Round, target: Target, by: EngineName): Promise<string> {
   const { path, state, size } = target
   const records = await allOrNone(round.signal, cuts(size, share), async (cut, signal) => {
-    const piece = { path: asBinary(path), state, size, ...cut }
+    const piece = { path: path, state, size, ...cut }
     const heard = (bytes: number): void => round.heard(bytes, target)
     const [answer] = await round.pool.run({ kind: "piece", piece, by, reads: round.reads }, signal, heard)
     return expected(answer, "records", path).records
@@ -138,7 +139,7 @@ async function allOrNone<T, R>(
 type Kinds = { look: Look; hashed: Hashed; records: Extract<Answer, { kind: "records" }> }
 
 /** The answer, if it is of the kind that was asked for; else its refusal. */
-function expected<K extends keyof Kinds>(answer: Answer | undefined, kind: K, path: Uint8Array): Kinds[K] {
+function expected<K extends keyof Kinds>(answer: Answer | undefined, kind: K, path: Binary): Kinds[K] {
   if (isOf(answer, kind)) return answer
   if (answer?.kind === "failed") throw refusal(path, answer.code)
   if (answer?.kind === "changed") throw unsettled(path)
@@ -150,7 +151,7 @@ const isOf = <K extends keyof Kinds>(answer: Answer | undefined, kind: K): answe
   answer?.kind === kind
 
 /** Two implementations saw different bytes, or one of them is wrong. */
-export const disagreement = (path: Uint8Array): CannotHash =>
+export const disagreement = (path: Binary): CannotHash =>
   new CannotHash(
     "unsteady",
     `node:crypto and the hashing core do not agree on ${shown(path)}`,

@@ -5,12 +5,13 @@
 import { type BigIntStats, closeSync, fstatSync, readSync } from "node:fs"
 import type { Core } from "../../wasm/core.ts"
 import { createLanes, type Source } from "../../wasm/lanes.ts"
+import type { Binary } from "./binary.ts"
 import { type Answer, type Reads, stateOf } from "./job.ts"
 import { attempt, isSettled, openToRead, type Reader, same } from "./pass.ts"
 
 /** One file: opened when its first bytes are wanted, closed behind its last. */
 class FileSource implements Source {
-  readonly path: string
+  readonly path: Binary
   readonly #reads: Reads
   readonly #reader: Reader
   #file = -1
@@ -19,7 +20,7 @@ class FileSource implements Source {
   #size = 0
   #answer: Answer | "under way" = "under way"
 
-  constructor(path: string, reads: Reads, reader: Reader) {
+  constructor(path: Binary, reads: Reads, reader: Reader) {
     this.path = path
     this.#reads = reads
     this.#reader = reader
@@ -66,15 +67,15 @@ class FileSource implements Source {
   #ended(): Answer {
     const before = this.#before
     if (!before?.isFile()) return { kind: "failed", code: "ENODEV" }
-    if (BigInt(this.#size) !== before.size || !same(before, this.#file, this.path)) return { kind: "changed" }
+    if (BigInt(this.#size) !== before.size || !same(before, this.path)) return { kind: "changed" }
     const settled = isSettled(before, this.#began)
-    const nothing = { sha256: "", verity: "", verityBy: "wasm", records: new Uint8Array() } as const
+    const nothing = { sha256: "", verity: "", verityBy: "wasm", records: "none" } as const
     return { kind: "hashed", ...nothing, size: this.#size, state: stateOf(before), settled }
   }
 }
 
 /** The answers for all, in their order. Throws {@link Stopped}. */
-export function hashSideBySide(paths: readonly string[], reads: Reads, core: Core, reader: Reader): Answer[] {
+export function hashSideBySide(paths: readonly Binary[], reads: Reads, core: Core, reader: Reader): Answer[] {
   const sources = paths.map(path => new FileSource(path, reads, reader))
   const lanes = createLanes(sources, core)
   try {

@@ -5,6 +5,7 @@
 import type { Fact } from "../../attestation/protocol/event.ts"
 import type { Weights } from "../config.ts"
 import { type HashedFile, type HashedModel, hashModelWith } from "../hash/model.ts"
+import { type Binary, fromBinary } from "../hash/binary.ts"
 import { candidatesFor } from "../hash/ollama.ts"
 import { CannotHash } from "../hash/tree.ts"
 import type { Found } from "../host.ts"
@@ -65,7 +66,7 @@ function filesFacts({ files, broken }: HashedModel): Fact[] {
 /** A file, and where it leads if it is a link. */
 function fileFacts({ name, sha256, verity, size, link }: HashedFile): Fact[] {
   const file = known(named("file", name), `sha256:${sha256} verity:${verity} size:${size}`)
-  return link === "none" ? [file] : [file, known(named("link", name), link)]
+  return link === "" ? [file] : [file, known(named("link", name), fromBinary(link))]
 }
 
-const named = (what: string, name: Uint8Array): Buffer => Buffer.concat([Buffer.from(`${what}/`), name])
+const named = (what: string, name: Binary): Uint8Array => fromBinary(`${what}/${name}`)
