@@ -180,7 +180,14 @@ describe("altered evidence does not", () => {
       4,
       ["log: one record at its beginning, and no other, opens the epoch that the quote shows"],
     ])
+    await machine.tpm.tool("tpm2_pcrreset", "23")
+    machine.forget()
+    await machine.append(measurement("written before a suspend, extended after it"))
+    await machine.append({ ...epoch, reason: "resume" })
+    const resumed = await machine.attest()
+    expect(await byHand(folderOf(resumed), [], usual())).toEqual([0, []])
     const expected: Expected = expectedOf(machine)
+    expect(verify(resumed, expected).authentic).toBe(true)
     expect([foreign, other].map(each => verify(each, expected).authentic)).toEqual([false, false])
   })
 })

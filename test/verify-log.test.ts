@@ -92,6 +92,17 @@ describe("the log", () => {
     expect(await attested({})).toEqual(["authentic"])
   })
 
+  test("M13 one record may stand before the epoch's, and no more", async () => {
+    const log = machine.log()
+    const left = measurement("written before a suspend, extended after it")
+    await rewrite([left, await machine.epoch("resume")])
+    const second = await attested({})
+    await rewrite([left, left, await machine.epoch("resume")])
+    const third = await attested({})
+    await rewrite(readCel(log).map(record => readEvent(record.content)))
+    expect([second, third]).toEqual([["authentic"], ["refused", "log.epoch"]])
+  })
+
   /** PCR 23 anew: whoever may use the TPM may do this. */
   async function rewrite(events: Parameters<Machine["append"]>[0][]): Promise<void> {
     await machine.tpm.tool("tpm2_pcrreset", "23")
