@@ -12,10 +12,13 @@ const root = join(import.meta.dirname, "..")
 /** What a build consists of: paths from `out`, in byte order. */
 export type Built = { readonly out: string; readonly files: readonly string[] }
 
-/** Bundles the tree into `out`, which must not exist or be empty. @throws Error if a part is missing or misplaced. */
-export async function build(out: string): Promise<Built> {
+/**
+ * Bundles the tree into `out`, which must not exist or be empty, and with it `more`: programs that run what is in the bundle
+ * (as the inputs of entries.ts are written). @throws Error if a part is missing or misplaced.
+ */
+export async function build(out: string, more: Readonly<Record<string, string>> = {}): Promise<Built> {
   if (existsSync(out) && readdirSync(out).length > 0) throw new Error(`${out} is not empty`)
-  const chunks = await bundle(out)
+  const chunks = await bundle(out, { ...inputs, ...more })
   for (const each of chunks) {
     checkPlaces(each)
     checkStarts(each, chunks)
@@ -29,10 +32,10 @@ export async function build(out: string): Promise<Built> {
   return { out, files: filesBelow(out) }
 }
 
-async function bundle(out: string): Promise<OutputChunk[]> {
+async function bundle(out: string, input: Readonly<Record<string, string>>): Promise<OutputChunk[]> {
   const build = await rolldown({
     cwd: root,
-    input: inputs,
+    input,
     platform: "node",
     resolve: { alias: replaced },
     external: ["bufferutil", "utf-8-validate"], // ws tries these and does without
