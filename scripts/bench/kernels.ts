@@ -33,30 +33,25 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const cut = (bytes: Uint8Array, length: number): Uint8Array[] =>
   Array.from({ length: bytes.length / length }, (_, i) => bytes.subarray(i * length, (i + 1) * length))
 
+/** How to open each: over `bytes`, which are the window of `core`. */
+const openers: Readonly<Record<KernelName, (core: Core, bytes: Uint8Array) => Kernel | Promise<Kernel>>> = {
+  leaves,
+  lanes,
+  stream: (core, bytes) => whole(bytes, () => createSha256(core).update(bytes).digest()),
+  "hash-wasm": async (_, bytes) => {
+    const hasher = await createSHA256()
+    return whole(bytes, () => hasher.init().update(bytes).digest("binary"))
+  },
+  noble: (_, bytes) => whole(bytes, () => noble(bytes)),
+  crypto: (_, bytes) => whole(bytes, () => hash("sha256", bytes, "buffer")),
+  "crypto-blocks": (_, bytes) => inBlocks(bytes, block => hash("sha256", block, "buffer")),
+  "crypto-blocks-hex": (_, bytes) => inBlocks(bytes, block => hash("sha256", block)),
+}
+
 /** The kernel of this name over random bytes, ready to pass. */
 export async function openKernel(name: KernelName): Promise<Kernel> {
   const core = openCore()
-  const bytes = randomFillSync(core.window)
-  switch (name) {
-    case "leaves":
-      return leaves(core, bytes)
-    case "lanes":
-      return lanes(core, bytes)
-    case "stream":
-      return whole(bytes, () => createSha256(core).update(bytes).digest())
-    case "hash-wasm": {
-      const hasher = await createSHA256()
-      return whole(bytes, () => hasher.init().update(bytes).digest("binary"))
-    }
-    case "noble":
-      return whole(bytes, () => noble(bytes))
-    case "crypto":
-      return whole(bytes, () => hash("sha256", bytes, "buffer"))
-    case "crypto-blocks":
-      return inBlocks(bytes, block => hash("sha256", block, "buffer"))
-    case "crypto-blocks-hex":
-      return inBlocks(bytes, block => hash("sha256", block))
-  }
+  return openers[name](core, randomFillSync(core.window))
 }
 
 function whole(bytes: Uint8Array, digest: () => Uint8Array): Kernel {
