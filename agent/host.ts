@@ -1,11 +1,12 @@
 /**
  * What stands on this machine? Every source reads through a host: a folder that is the machine's root, `/` or a captured
- * tree. It follows links as that root would, never out of it, runs no program, and tells three outcomes apart: present,
- * absent, and there but unreadable. What the files mean is each source's business.
+ * tree. It follows links as that root would, never out of it, and tells three outcomes apart: present, absent, and there but
+ * unreadable. What the files mean is each source's business; how a program is run: program.ts.
  */
 import { constants } from "node:fs"
 import { lstat, open, opendir, readlink } from "node:fs/promises"
 import { join, posix } from "node:path"
+import { runProgram } from "./program.ts"
 
 export type Found<T> =
   | { readonly state: "present"; readonly value: T }
@@ -13,7 +14,8 @@ export type Found<T> =
   | { readonly state: "unreadable"; readonly problem: string }
 
 export type FileKind = "file" | "folder" | "other"
-export type Stat = { readonly kind: FileKind; readonly size: number }
+/** `state` changes when the file is another one or was written to: device, inode, size, both times. */
+export type Stat = { readonly kind: FileKind; readonly size: number; readonly state: string }
 
 /** The most bytes of a file that is read whole, unless more is asked for, and the most names in a folder. */
 const readLimit = 1 << 16
@@ -28,9 +30,24 @@ const unreadable = (problem: string): Found<never> => ({ state: "unreadable", pr
 /** A machine, seen through its root folder. All paths are absolute within it. */
 export class Host {
   readonly #root: string
+  readonly #programs: "run" | "never run"
 
-  constructor(root: string) {
+  /** Programs of another tree than this machine's own are run only where that is asked for: they are that tree's. */
+  constructor(root: string, programs: "run" | "never run" = root === "/" ? "run" : "never run") {
     this.#root = root
+    this.#programs = programs
+  }
+
+  /** The host as the process with this folder in proc sees it, which may have another root. */
+  seenBy(process: string): Host {
+    return new Host(join(this.#root, process, "root"), "never run")
+  }
+
+  /** What a program of this host says: {@link runProgram}. */
+  async says(path: string, given: readonly string[]): Promise<Found<Uint8Array>> {
+    const local = await this.local(path)
+    if (local.state !== "present") return local
+    return this.#programs === "run" ? runProgram(local.value, given) : unreadable("no program of this tree is run")
   }
 
   /** Where `path` leads, every link followed, as a path within the root. */
@@ -50,7 +67,9 @@ export class Host {
   async stat(path: string): Promise<Found<Stat>> {
     return attempt(async () => {
       const walked = await this.#walk(path)
-      return walked.state === "present" ? present({ kind: walked.value.kind, size: walked.value.size }) : walked
+      if (walked.state !== "present") return walked
+      const { kind, size, state } = walked.value
+      return present({ kind, size, state })
     })
   }
 
@@ -90,7 +109,7 @@ export class Host {
   }
 
   /** Part by part, so that an absolute link begins at this root and no `..` leaves it. */
-  async #walk(path: string): Promise<Found<{ path: string; kind: FileKind; size: number }>> {
+  async #walk(path: string): Promise<Found<Stat & { readonly path: string }>> {
     let rest = path.split("/").filter(Boolean)
     let at = "/"
     let links = 0
@@ -107,9 +126,10 @@ export class Host {
       if (target.startsWith("/")) at = "/"
       rest = [...target.split("/").filter(Boolean), ...rest]
     }
-    const status = await lstat(join(this.#root, at))
+    const status = await lstat(join(this.#root, at), { bigint: true })
     const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : "other"
-    return present({ path: at, kind, size: status.size })
+    const { dev, ino, size, mtimeNs, ctimeNs } = status
+    return present({ path: at, kind, size: Number(size), state: [dev, ino, size, mtimeNs, ctimeNs].join(":") })
   }
 }
 
