@@ -102,15 +102,13 @@ export class Hasher {
     signal.throwIfAborted()
     const targets = await lookAt(this.#pool, paths, signal)
     const found = new Map<string, Found>()
-    for (const { state } of targets) {
-      const known = this.#known.get(state, depth)
-      if (known !== "unknown") found.set(state, { ...known, how: "known", verityBy: "wasm", settled: true })
+    const missing = new Map<string, Target>()
+    for (const target of targets) {
+      const known = this.#known.get(target.state, depth)
+      if (known === "unknown") missing.set(target.state, target)
+      else found.set(target.state, { ...known, how: "known", verityBy: "wasm", settled: true })
     }
-    const missing = [
-      ...new Map(targets.filter(each => !found.has(each.state)).map(each => [each.state, each])).values(),
-    ]
-    const round = this.#round(missing, signal, progress)
-    for (const [i, each] of (await this.#read(round, missing)).entries()) found.set(missing[i]?.state ?? "", each)
+    if (missing.size > 0) await this.#read([...missing.values()], found, signal, progress)
     return targets.map(({ state }) => {
       const each = found.get(state)
       if (!each) throw new Error("a file was read and has no digest")
@@ -189,8 +187,14 @@ export class Hasher {
     return { pool: this.#pool, reads: this.#settings.reads, signal, heard }
   }
 
-  /** Those whose two digests belong together for certain need but one; the others are new. */
-  async #read(round: Round, targets: readonly Target[]): Promise<Found[]> {
+  /** Those whose two digests belong together for certain need but one; the others are new. By the states that they had. */
+  async #read(
+    targets: readonly Target[],
+    found: Map<string, Found>,
+    signal: AbortSignal,
+    progress: HashProgress,
+  ): Promise<void> {
+    const round = this.#round(targets, signal, progress)
     const pairs: Pair[] = []
     const anew: Target[] = []
     for (const target of targets) {
@@ -198,34 +202,27 @@ export class Hasher {
       if (known === "unknown") anew.push(target)
       else pairs.push({ ...target, known })
     }
-    const both = [...(await this.#readAnew(round, anew)), ...(await this.#readAgain(round, pairs))]
-    const found = new Map(both.map(({ state, found }) => [state, found]))
-    return targets.flatMap(({ state }) => found.get(state) ?? [])
+    if (anew.length > 0) await this.#readAnew(round, anew, found)
+    if (pairs.length > 0) await this.#readAgain(round, pairs, found)
   }
 
-  async #readAnew(round: Round, targets: readonly Target[]): Promise<{ state: string; found: Found }[]> {
+  async #readAnew(round: Round, targets: readonly Target[], found: Map<string, Found>): Promise<void> {
     const hashed = await hashAll(round, targets, this.#baseline)
-    for (const each of hashed) {
-      if (each.settled && each.verityBy === "wasm") this.#known.learn(digestsOf(each))
-      if (this.cache !== "none" && each.records !== "none") await this.cache.saveRecords(each, each.records)
+    for (const [i, { kind: _, records, ...each }] of hashed.entries()) {
+      if (each.settled && each.verityBy === "wasm") this.#known.learn(each)
+      if (this.cache !== "none" && records !== "none") await this.cache.saveRecords(each, records)
+      found.set(targets[i]?.state ?? "", { ...each, how: "read" })
     }
-    return hashed.map((each, i) => ({
-      state: targets[i]?.state ?? "",
-      found: { ...digestsOf(each), how: "read" as const, verityBy: each.verityBy, settled: each.settled },
-    }))
   }
 
-  async #readAgain(round: Round, pairs: readonly Pair[]): Promise<{ state: string; found: Found }[]> {
-    if (pairs.length === 0) return []
-    const seen = await readAgain(round, pairs, await this.plan(), this.#baseline)
-    return Promise.all(
-      seen.map(async ({ pair, how, hashed, ...rest }) => {
-        if (rest.alarm !== "none") await this.#raise(rest.alarm, hashed)
-        const digests = hashed === "none" ? pair.known : digestsOf(hashed)
-        this.#known.learn(digests)
-        return { state: pair.state, found: { ...digests, how, verityBy: "wasm" as const, settled: true } }
-      }),
-    )
+  async #readAgain(round: Round, pairs: readonly Pair[], found: Map<string, Found>): Promise<void> {
+    for (const { pair, how, hashed, alarm } of await readAgain(round, pairs, await this.plan(), this.#baseline)) {
+      if (alarm !== "none") await this.#raise(alarm, hashed)
+      const digests = hashed === "none" ? pair.known : hashed
+      this.#known.learn(digests)
+      const { sha256, verity, size, state } = digests
+      found.set(pair.state, { sha256, verity, size, state, how, verityBy: "wasm", settled: true })
+    }
   }
 
   /** Says where, if the earlier records are kept; from now on the file is what was found. */
@@ -237,5 +234,3 @@ export class Hasher {
     if (hashed !== "none" && now !== "none" && this.cache !== "none") await this.cache.saveRecords(hashed, now)
   }
 }
-
-const digestsOf = ({ sha256, verity, size, state }: Hashed): FileDigests => ({ sha256, verity, size, state })

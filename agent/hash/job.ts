@@ -30,6 +30,8 @@ export type Task =
   | { readonly kind: "look"; readonly paths: readonly Binary[] }
   /** the digests of each file */
   | { readonly kind: "hash"; readonly paths: readonly Binary[]; readonly reading: Reading; readonly reads: Reads }
+  /** both digests of each file, each of at most 4096 bytes */
+  | { readonly kind: "small"; readonly paths: readonly Binary[]; readonly reads: Reads }
   /** SHA-256 of each file, eight side by side */
   | { readonly kind: "lanes"; readonly paths: readonly Binary[]; readonly reads: Reads }
   /** the records of a part of a file that is in this state */
@@ -42,10 +44,10 @@ export type Task =
 /** `stop` turns from 0 to another number when nobody waits for the answer any more. */
 export type Job = { readonly id: number; readonly stop: Int32Array; readonly task: Task }
 
-/** `state` names a file's contents as long as nobody writes to it. */
-export type Look = { readonly kind: "look"; readonly state: string; readonly size: number }
+/** The states of files up to the first that cannot be looked at; then `code` says why, else it is empty. */
+export type States = { readonly kind: "states"; readonly states: readonly string[]; readonly code: string }
 /**
- * Digests in hex, empty where they were not asked for; `records` as wasm/verity.ts has them, of a file that has more than one. `settled` is false while the file
+ * `state` names the contents as long as nobody writes to the file. Digests in hex, empty where they were not asked for; `records` as wasm/verity.ts has them, of a file that has more than one. `settled` is false while the file
  * is too young to tell one write from the next by its times.
  */
 export type Hashed = {
@@ -62,7 +64,7 @@ export type Rates = { readonly kind: "rates"; readonly flat: number; readonly la
   readonly verity: Readonly<Record<EngineName, number>>
 }
 export type Answer =
-  | Look
+  | States
   | Hashed
   | Rates
   | { readonly kind: "records"; readonly records: Uint8Array }
@@ -93,4 +95,7 @@ export type Manner = {
 
 /** What changes whenever a file's contents do: device, inode, size, and both times in nanoseconds. */
 export const stateOf = (stat: BigIntStats): string =>
-  [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(":")
+  `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`
+
+/** The size in bytes that a state names. */
+export const sizeIn = (state: string): number => Number(state.split(":")[2])

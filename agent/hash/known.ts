@@ -25,8 +25,9 @@ export class Known {
   readonly #entries = new Map<string, Entry>()
 
   /** What this process itself has found. */
-  learn(digests: FileDigests): void {
-    if (this.#entries.size < memoryLimit) this.#entries.set(digests.state, { digests, own: true, fresh: true })
+  learn({ sha256, verity, size, state }: FileDigests): void {
+    const digests = { sha256, verity, size, state }
+    if (this.#entries.size < memoryLimit) this.#entries.set(state, { digests, own: true, fresh: true })
   }
 
   /** What was kept on disk; what this process has found goes before it. */

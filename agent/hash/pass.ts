@@ -8,7 +8,7 @@ import type { Core } from "../../wasm/core.ts"
 import { DIGEST_BYTES } from "../../wasm/memory.ts"
 import { createSha256 } from "../../wasm/sha256.ts"
 import { createVerity, type VerityDigest } from "../../wasm/verity.ts"
-import { type Answer, type EngineName, type Hashed, type Reading, type Reads, stateOf } from "./job.ts"
+import { type Answer, type EngineName, type Hashed, type Reading, type Reads, stateOf, type States } from "./job.ts"
 import { type Binary, fromBinary } from "./binary.ts"
 import { NativeVerity } from "./native.ts"
 import { type Pace, Stopped } from "./pace.ts"
@@ -24,20 +24,26 @@ export function hashFile(path: Binary, reading: Reading, reads: Reads, reader: R
   return attempt(() => {
     const file = openToRead(path, reads)
     try {
-      return whole(file, path, reading, reader)
+      return whole(file, reading, reader)
     } finally {
       closeSync(file)
     }
   })
 }
 
-/** In which state is it? */
-export const look = (path: Binary): Answer =>
-  attempt(() => {
-    const status = statSync(fromBinary(path), { bigint: true })
-    if (!status.isFile()) return { kind: "failed", code: "ENODEV" }
-    return { kind: "look", state: stateOf(status), size: Number(status.size) }
+/** In which states are they? */
+export function look(paths: readonly Binary[]): States {
+  const states: string[] = []
+  const failed = attempt(() => {
+    for (const path of paths) {
+      const status = statSync(fromBinary(path), { bigint: true })
+      if (!status.isFile()) return { kind: "failed", code: "ENODEV" }
+      states.push(stateOf(status))
+    }
+    return { kind: "failed", code: "" }
   })
+  return { kind: "states", states, code: failed.kind === "failed" ? failed.code : "" }
+}
 
 export function openToRead(path: Binary, reads: Reads): number {
   const direct = reads === "direct" ? constants.O_DIRECT : 0
@@ -55,21 +61,21 @@ export function attempt(read: () => Answer): Answer {
   }
 }
 
-function whole(file: number, path: Binary, reading: Reading, reader: Reader): Answer {
+function whole(file: number, reading: Reading, reader: Reader): Answer {
   const before = fstatSync(file, { bigint: true })
   if (!before.isFile()) return { kind: "failed", code: "ENODEV" }
   const began = BigInt(Date.now()) * 1_000_000n
   const consumer = consumerFor(reading, reader.core)
   const size = readAll(file, Number(before.size), consumer, reader)
-  if (size === "changed" || !same(before, path)) return { kind: "changed" }
+  if (size === "changed" || !same(before, file)) return { kind: "changed" }
   const digests = consumer.digests()
   if (digests === "disagree") return { kind: "disagree" }
   return { kind: "hashed", ...digests, size, state: stateOf(before), settled: isSettled(before, began) }
 }
 
-/** The file is as it was before, and still the one at the path: its state names the inode too. */
-export const same = (before: BigIntStats, path: Binary): boolean =>
-  stateOf(before) === stateOf(statSync(fromBinary(path), { bigint: true }))
+/** The open file is as it was before. Whether it is still the one at its path is asked when all files are read. */
+export const same = (before: BigIntStats, file: number): boolean =>
+  stateOf(before) === stateOf(fstatSync(file, { bigint: true }))
 
 export const isSettled = ({ mtimeNs, ctimeNs }: BigIntStats, began: bigint): boolean =>
   began - (mtimeNs > ctimeNs ? mtimeNs : ctimeNs) > settling

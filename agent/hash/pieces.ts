@@ -15,7 +15,7 @@ export function pieceRecords(piece: Piece, by: EngineName, reads: Reads, reader:
       const before = fstatSync(file, { bigint: true })
       if (stateOf(before) !== piece.state) return { kind: "changed" }
       const records = recordsOf(file, piece, by, reader)
-      if (records === "short" || !same(before, piece.path)) return { kind: "changed" }
+      if (records === "short" || !same(before, file)) return { kind: "changed" }
       return { kind: "records", records }
     } finally {
       closeSync(file)

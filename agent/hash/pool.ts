@@ -27,6 +27,8 @@ export const mostWorkers = 64
 /** Threads that hash. {@link close} it. */
 export class Pool {
   readonly workers: number
+  /** whether every thread has a core that works */
+  readonly hasCore: boolean
   readonly #manner: Manner
   readonly #idle: Worker[] = []
   readonly #busy = new Map<Worker, Waiting>()
@@ -35,6 +37,7 @@ export class Pool {
 
   constructor(workers: number, manner: Manner) {
     this.workers = workers
+    this.hasCore = manner.core === "needed"
     this.#manner = { ...manner, bytesPerSecond: manner.bytesPerSecond / workers }
   }
 
@@ -81,7 +84,10 @@ export class Pool {
   }
 
   #start(): Worker {
-    const worker = new Worker(entryPoint("hashWorker"), { workerData: this.#manner })
+    const worker = new Worker(entryPoint("hashWorker"), {
+      workerData: this.#manner,
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    })
     worker.on("message", (report: Report) => this.#hear(worker, report))
     worker.on("error", error => this.#lost(worker, error))
     worker.on("exit", () => this.#lost(worker, new Error("a hashing thread ended")))

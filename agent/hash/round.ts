@@ -3,7 +3,8 @@
  * ones many to a job; a lone huge file that is known, in pieces. What is computed of which file: hasher.ts.
  */
 import { digestOfRecords } from "../../wasm/records.ts"
-import { type Answer, type EngineName, type Hashed, type Look, type Reading, type Reads } from "./job.ts"
+import { BLOCK_BYTES } from "../../wasm/tree.ts"
+import { type Answer, type EngineName, type Hashed, type Reading, type Reads, sizeIn, type States } from "./job.ts"
 import { type Binary, shown } from "./binary.ts"
 import { cuts } from "./pieces.ts"
 import { fewestTogether } from "./engine.ts"
@@ -35,8 +36,13 @@ export async function lookAt(pool: Pool, paths: readonly Binary[], signal: Abort
     paths.slice(i * batch.files, (i + 1) * batch.files),
   )
   const looks = await allOrNone(signal, groups, async (group, signal) => {
-    const answers = await pool.run({ kind: "look", paths: group }, signal, () => undefined)
-    return group.map((path, i) => ({ path, ...expected(answers[i], "look", path) }))
+    const [answer] = await pool.run({ kind: "look", paths: group }, signal, () => undefined)
+    const { states, code } = expected(answer, "states", group[0] ?? "")
+    return group.map((path, i) => {
+      const state = states[i]
+      if (state === undefined) throw refusal(path, code)
+      return { path, state, size: sizeIn(state) }
+    })
   })
   return looks.flat()
 }
@@ -44,9 +50,12 @@ export async function lookAt(pool: Pool, paths: readonly Binary[], signal: Abort
 /** What one read gives of each file, in their order. Throws {@link CannotHash}, and the signal's reason. */
 export async function hashAll(round: Round, targets: readonly Target[], reading: Reading): Promise<Hashed[]> {
   const { pool, reads } = round
-  return spread(round, batches(targets), (group, signal, heard) =>
-    pool.run({ kind: "hash", paths: group.map(({ path }) => path), reading, reads }, signal, heard),
-  )
+  const together = reading.kind === "both" && reading.verity === "wasm" && pool.hasCore
+  return spread(round, batches(targets), (group, signal, heard) => {
+    const paths = group.map(({ path }) => path)
+    const small = together && group.every(({ size }) => size <= BLOCK_BYTES)
+    return pool.run(small ? { kind: "small", paths, reads } : { kind: "hash", paths, reading, reads }, signal, heard)
+  })
 }
 
 /** SHA-256 of each file, eight side by side in each thread; few files in a thread go one by one. */
@@ -100,7 +109,8 @@ function batches(targets: readonly Target[]): Placed[][] {
   for (const target of placed(targets)) {
     const last = groups.at(-1)
     bytes += target.size
-    if (last && last.length < batch.files && bytes <= batch.bytes) last.push(target)
+    const alike = last?.[0] && last[0].size > BLOCK_BYTES === target.size > BLOCK_BYTES
+    if (last && alike && last.length < batch.files && bytes <= batch.bytes) last.push(target)
     else {
       groups.push([target])
       bytes = target.size
@@ -136,7 +146,7 @@ async function allOrNone<T, R>(
   }
 }
 
-type Kinds = { look: Look; hashed: Hashed; records: Extract<Answer, { kind: "records" }> }
+type Kinds = { states: States; hashed: Hashed; records: Extract<Answer, { kind: "records" }> }
 
 /** The answer, if it is of the kind that was asked for; else its refusal. */
 function expected<K extends keyof Kinds>(answer: Answer | undefined, kind: K, path: Binary): Kinds[K] {

@@ -11,7 +11,7 @@ import { attempt, isSettled, openToRead, type Reader, same } from "./pass.ts"
 
 /** One file: opened when its first bytes are wanted, closed behind its last. */
 class FileSource implements Source {
-  readonly path: Binary
+  readonly #path: Binary
   readonly #reads: Reads
   readonly #reader: Reader
   #file = -1
@@ -21,7 +21,7 @@ class FileSource implements Source {
   #answer: Answer | "under way" = "under way"
 
   constructor(path: Binary, reads: Reads, reader: Reader) {
-    this.path = path
+    this.#path = path
     this.#reads = reads
     this.#reader = reader
   }
@@ -52,7 +52,7 @@ class FileSource implements Source {
 
   #open(): void {
     this.#began = BigInt(Date.now()) * 1_000_000n
-    this.#file = openToRead(this.path, this.#reads)
+    this.#file = openToRead(this.#path, this.#reads)
     this.#before = fstatSync(this.#file, { bigint: true })
   }
 
@@ -67,7 +67,7 @@ class FileSource implements Source {
   #ended(): Answer {
     const before = this.#before
     if (!before?.isFile()) return { kind: "failed", code: "ENODEV" }
-    if (BigInt(this.#size) !== before.size || !same(before, this.path)) return { kind: "changed" }
+    if (BigInt(this.#size) !== before.size || !same(before, this.#file)) return { kind: "changed" }
     const settled = isSettled(before, this.#began)
     const nothing = { sha256: "", verity: "", verityBy: "wasm", records: "none" } as const
     return { kind: "hashed", ...nothing, size: this.#size, state: stateOf(before), settled }

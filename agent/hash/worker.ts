@@ -13,6 +13,7 @@ import { Pace, Stopped } from "./pace.ts"
 import { hashFile, look, neededCore, type Reader } from "./pass.ts"
 import { pieceRecords } from "./pieces.ts"
 import { measureRates } from "./rates.ts"
+import { hashSmall } from "./small.ts"
 import { hashSideBySide } from "./side-by-side.ts"
 
 /** Bytes between two reports of progress. */
@@ -73,8 +74,9 @@ parentPort?.on("message", ({ id, stop, task }: Job) => {
 })
 
 function carryOut(task: Task, reader: Reader): Answer[] {
-  if (task.kind === "look") return task.paths.map(path => look(path))
+  if (task.kind === "look") return [look(task.paths)]
   if (task.kind === "hash") return task.paths.map(path => hashFile(path, task.reading, task.reads, reader))
+  if (task.kind === "small") return hashSmall(task.paths, task.reads, neededCore(core), reader)
   if (task.kind === "lanes") return hashSideBySide(task.paths, task.reads, neededCore(core), reader)
   if (task.kind === "piece") return [pieceRecords(task.piece, task.by, task.reads, reader)]
   if (task.kind === "rates") return [measureRates(core, task.milliseconds)]
