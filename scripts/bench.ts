@@ -2,11 +2,12 @@
  * How fast does Assay hash here, beside what else there is? `npm run bench` takes a few minutes; `-- --quick` less than one, with a
  * smaller file; `-- --json` is for scripts; `-- --revectorize` adds Node.js 26. What the figures mean: docs/performance.md.
  */
+import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { fileCases, kernelCases, shardCases } from "./bench/cases.ts"
 import { type CommandExtent, commandVerdicts } from "./bench/command.ts"
 import { describeMachine } from "./bench/machine.ts"
-import { makeBundle, makeMaterial } from "./bench/material.ts"
+import { folder, makeBundle, makeMaterial } from "./bench/material.ts"
 import { type Bench, type Extent, measure } from "./bench/measure.ts"
 import { type Report, reportJson, reportText } from "./bench/report.ts"
 import { measureRevectorized } from "./bench/revectorize.ts"
@@ -24,7 +25,7 @@ const plans: Readonly<Record<"quick" | "usual", Plan>> = {
   usual: {
     bytes: 1 << 30,
     memory: { processes: 9, rounds: 5, milliseconds: 40 },
-    files: { processes: 3, rounds: 2, milliseconds: 0 },
+    files: { processes: 5, rounds: 1, milliseconds: 0 },
     command: { times: 7, smallFiles: 100_000 },
   },
 }
@@ -43,7 +44,7 @@ async function bench(plan: Plan, revectorize: boolean): Promise<Report> {
   const machine = describeMachine()
   const date = new Date().toISOString()
   say("making the bundle and the files")
-  const bundle = await makeBundle()
+  const bundle = await makeBundle(join(folder, "bundle"))
   const material = await makeMaterial(plan.bytes)
   const parts: Bench = { script: bundle.sampler, node: process.execPath, flags: [], material, say }
   const memory = await measure(kernelCases, plan.memory, parts)

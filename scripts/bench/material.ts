@@ -88,9 +88,8 @@ export function makeSmallFiles(count: number): string {
 /** Paths of the bundled command and of the bundled sampler. */
 export type Bundle = { readonly command: string; readonly sampler: string }
 
-/** Bundles the product, and the process that is measured with it, by the product's own rules. */
-export async function makeBundle(): Promise<Bundle> {
-  const out = join(folder, "bundle")
+/** Bundles the product, and the process that is measured with it, by the product's own rules, into `out`. */
+export async function makeBundle(out: string): Promise<Bundle> {
   rmSync(out, { recursive: true, force: true })
   await build(out, { "scripts/bench/sampler": "scripts/bench/sampler.ts" })
   return { command: join(out, "cli/assay.js"), sampler: join(out, "scripts/bench/sampler.js") }
