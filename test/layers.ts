@@ -46,7 +46,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Here files may be as long as their tables. */
-const tables: ReadonlySet<string> = new Set<string>()
+const tables: ReadonlySet<string> = new Set<string>(["attestation/verify/finding.ts"])
 const longest = 300
 
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/))

@@ -35,6 +35,11 @@ export const findings = {
     "the evidence is another attester's",
     "compare the attester's name with the one that you asked for",
   ),
+  "evidence.audience": row(
+    "refuses",
+    "the evidence was made for another verifier",
+    "ask the attester yourself; if this collector was given another name, join it again",
+  ),
   "evidence.kind": row(
     "refuses",
     "a report came where an answer to a nonce is needed",
@@ -124,6 +129,11 @@ export const findings = {
     "refuses",
     "the evidence names a log that this verifier does not know",
     "bring the verifier to the agent's version",
+  ),
+  "log.pcr": row(
+    "refuses",
+    "the log is in another PCR than the verifier demands",
+    "set tpm.pcr in agent.toml and the verifier's to the same PCR",
   ),
   "log.digest": row(
     "refuses",
@@ -221,6 +231,111 @@ export const findings = {
     "warns",
     "something is there that the agent cannot read",
     "give the agent's user the right to read it, or install the package that ships the reader",
+  ),
+  "firmware.no-log": row(
+    "warns",
+    "there is no firmware log: nothing is said of how this machine booted",
+    "boot through the EFI stub (systemd-boot, or GRUB's linuxefi), or give the agent the right to read /sys/kernel/security/tpm0",
+  ),
+  "firmware.malformed": row(
+    "contraindicates",
+    "the firmware log is not in the format that the specification allows",
+    "read the log with tpm2_eventlog; if that fails too, the firmware writes it so: report it to the maker. Otherwise the log was edited",
+  ),
+  "firmware.bank": row(
+    "warns",
+    "the firmware log has no digests of the quoted bank: nothing is said of how this machine booted",
+    "activate that bank in the firmware's settings, or update the firmware",
+  ),
+  "firmware.replay": row(
+    "contraindicates",
+    "the logs do not come to the quoted value of a PCR: something extended it without a log, or a log was changed",
+    "find what else extends that PCR, and give the agent the right to read systemd's log; if nothing does, treat the machine as altered",
+  ),
+  "firmware.unaccounted": row(
+    "warns",
+    "a PCR was extended and no log says with what",
+    "let the agent read systemd's log, or find the program that extends this PCR",
+  ),
+  "firmware.not-quoted": row(
+    "notes",
+    "the log has events of PCRs that the quote does not cover: nothing is said of them",
+    "add these PCRs to pcrs in agent.toml",
+  ),
+  "firmware.grammar": row(
+    "contraindicates",
+    "the firmware log misleads: an event is not what it says, or comes twice or too late",
+    "compare with the log of the boot before; if the firmware always writes it so, report it to the maker",
+  ),
+  "firmware.unrecognised": row(
+    "warns",
+    "the firmware log holds an event where none of its kind belongs, or lacks one",
+    "nothing is said of this event; compare it with the log of a machine of the same model",
+  ),
+  "firmware.quirk": row(
+    "warns",
+    "the firmware log only adds up with an admitted defect of the firmware",
+    "update the firmware, then stop admitting the defect",
+  ),
+  "userspace.malformed": row(
+    "contraindicates",
+    "systemd's measurement log is not in its format",
+    "look at /run/log/systemd/tpm2-measure.log; if systemd itself wrote it so, bring the verifier to its version",
+  ),
+  "ima.no-log": row(
+    "warns",
+    "there is no IMA log: nothing is said of which files were executed",
+    "boot with an IMA policy (ima_policy=tcb), or give the agent the right to read /sys/kernel/security/ima",
+  ),
+  "ima.malformed": row(
+    "contraindicates",
+    "the IMA log is not in the format that the kernel writes",
+    "read it with evmctl ima_measurement; if that works, bring the verifier to the kernel's version, otherwise the log was edited",
+  ),
+  "ima.replay": row(
+    "contraindicates",
+    "no part of the IMA log comes to the quoted value of PCR 10: an entry was altered, removed or added, or entries from before a kexec are missing",
+    "quote first, then read the log; if it repeats after a reboot, treat the machine as altered",
+  ),
+  "ima.entry": row(
+    "contraindicates",
+    "an entry of the IMA log does not fit its own digest",
+    "the entry was altered: look at what it names",
+  ),
+  "ima.boot-aggregate": row(
+    "contraindicates",
+    "the IMA log begins with the digest of another boot",
+    "the log was put together from two boots: treat the machine as altered",
+  ),
+  "ima.unbound": row(
+    "notes",
+    "that the IMA log begins with this boot could not be compared",
+    "quote PCRs 0 to 9 of the bank that IMA uses, and send the firmware log",
+  ),
+  "ima.violation": row(
+    "warns",
+    "the kernel could not measure a file because it was written while in use",
+    "look at the files named: what was read may differ from what was measured",
+  ),
+  "ima.padded": row(
+    "warns",
+    "the kernel extended PCR 10 with padded SHA-1 digests: collisions are possible",
+    "use a kernel that has SHA-256 built in, 5.8 or later",
+  ),
+  "ima.template": row(
+    "warns",
+    "the IMA log has entries of a template that this verifier does not know: nothing is said of them",
+    "use one of the kernel's own templates (ima_template=ima-ngv2)",
+  ),
+  "ima.no-progress": row(
+    "warns",
+    "the IMA log grows, and quotes cover no more of it than before",
+    "read the log after the quote; if it repeats, restart the agent",
+  ),
+  "ima.not-quoted": row(
+    "notes",
+    "the quote does not cover PCR 10: nothing is said of the IMA log",
+    "add 10 to pcrs in agent.toml",
   ),
 } as const satisfies Record<string, Row>
 

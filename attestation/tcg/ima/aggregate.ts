@@ -1,0 +1,44 @@
+/** Does an IMA log belong to this boot? Its first entry is a digest over the PCRs that the boot had extended by then. */
+import { createHash } from "node:crypto"
+import { toHex } from "../../wire/text.ts"
+import type { HashAlgorithm } from "../algorithm.ts"
+import type { PcrValues } from "../pcr.ts"
+import type { ImaEvent } from "./event.ts"
+
+export type BootAggregate =
+  | { readonly judged: "matches" }
+  | { readonly judged: "differs"; readonly seen: string; readonly wanted: string }
+  /** there is none first, or it is over another bank or over PCRs whose values are not known */
+  | { readonly judged: "not checkable"; readonly why: string }
+
+/** PCRs that kernels hash: SHA-1 over 0–7; other algorithms over 0–9, and over 0–7 in early versions (security/integrity/ima/ima_crypto.c). */
+const ranges = [10, 8] as const
+
+/**
+ * Compares the log's first event with `boot`, the values of `bank` when the kernel took over: as the firmware log gives them,
+ * since what comes later extends PCR 9 too.
+ */
+export function judgeBootAggregate(first: ImaEvent | undefined, bank: HashAlgorithm, boot: PcrValues): BootAggregate {
+  if (first?.kind !== "measurement" || first.path !== "boot_aggregate")
+    return { judged: "not checkable", why: "the log does not begin with a boot aggregate" }
+  const { algorithm, value } = first.digest
+  if (algorithm !== bank) return { judged: "not checkable", why: `it is over the ${algorithm} bank, not ${bank}` }
+  const aggregates = ranges
+    .filter(count => bank !== "sha1" || count === 8)
+    .flatMap(count => aggregate(bank, boot, count))
+  if (aggregates.includes(value)) return { judged: "matches" }
+  const [wanted] = aggregates
+  return wanted === undefined
+    ? { judged: "not checkable", why: "not all of PCRs 0 to 9 are known" }
+    : { judged: "differs", seen: value, wanted }
+}
+
+function aggregate(bank: HashAlgorithm, boot: PcrValues, count: number): string[] {
+  const composite = createHash(bank)
+  for (let pcr = 0; pcr < count; pcr++) {
+    const value = boot.get(pcr)
+    if (!value) return []
+    composite.update(value)
+  }
+  return [toHex(composite.digest())]
+}
