@@ -63,19 +63,19 @@ export function readFirmwareLog(bytes: Uint8Array): FirmwareLog {
 
 function readEvents(from: Reader, bytes: Uint8Array, digests: Digests): FirmwareEvent[] {
   const events: FirmwareEvent[] = []
-  while (from.left > 0 && !isPadding(bytes, from.at)) {
+  const padding = paddingOf(bytes)
+  while (from.left > 0 && from.at < padding) {
     if (events.length === firmwareLimits.events) throw new Malformed(`more than ${firmwareLimits.events} events`)
     events.push(readEvent(from, events.length + 1, digests))
   }
   return events
 }
 
-/** No event begins with a count of zero or of 2^32 - 1 digests, or has the PCRs that twelve such bytes would name. */
-function isPadding(bytes: Uint8Array, at: number): boolean {
-  const value = bytes[at]
-  if (value !== 0x00 && value !== 0xff) return false
-  const same = (byte: number): boolean => byte === value
-  return bytes.subarray(at, at + 32).every(same) && bytes.subarray(at).every(same)
+/** Where the bytes begin that are all 0x00 or all 0xff up to the end: what is left of a log's buffer. */
+function paddingOf(bytes: Uint8Array): number {
+  const value = bytes.at(-1)
+  if (value !== 0x00 && value !== 0xff) return bytes.length
+  return bytes.findLastIndex(byte => byte !== value) + 1
 }
 
 type Digests = Pick<Codec<ReadonlyMap<HashAlgorithm, Uint8Array>>, "read">
