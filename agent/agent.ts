@@ -81,7 +81,8 @@ export class Agent {
   #makeReports(): Promise<void> {
     const { configuration, say, signal } = this.#parts
     const common = { attester: this.#attester, spool: this.#spool, standing: this.#standing, say }
-    return makeReports({ ...common, every: configuration.reports.every }, signal)
+    const audience = (): string => (this.#enrolment === "none" ? "nobody" : this.#enrolment.audience)
+    return makeReports({ ...common, every: configuration.reports.every, audience }, signal)
   }
 
   /** What is measured at the start need not be read again when the first challenge comes. */

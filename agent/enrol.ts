@@ -37,7 +37,8 @@ export async function enrol(parts: EnrolParts, invitation: Invitation, signal: A
       throw new Trouble("the collector enrolled another attester than this", "tell whoever runs it")
     const { host, port, pin } = invitation
     const joined = new Date(parts.now()).toISOString()
-    return { host, port, pin: toHex(pin), attester: enrolled.attester, ak, resultKey: enrolled.resultKey, joined }
+    const { attester, resultKey, audience } = enrolled
+    return { host, port, pin: toHex(pin), attester, ak, resultKey, audience, joined }
   } finally {
     signal.removeEventListener("abort", stop)
     inbox.end(new Trouble("joining is over", ""))

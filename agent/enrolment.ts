@@ -21,6 +21,8 @@ const record = z.strictObject({
   ak: tpmName,
   /** Ed25519 public key that signs the collector's results */
   resultKey: base64Exactly(32),
+  /** for whom it wants evidence */
+  audience: line(128),
   joined: instant,
 })
 export type Enrolment = z.infer<typeof record>

@@ -15,10 +15,9 @@ export type ReportParts = {
   readonly say: Say
   /** seconds */
   readonly every: number
+  /** for whom: the collector that the agent is enrolled with, or nobody yet */
+  readonly audience: () => string | "nobody"
 }
-
-/** For whom the first evidence is, before any challenge has said what the collector is called. */
-const usualAudience = "collector"
 
 /** Makes reports until `signal` is aborted. */
 export async function makeReports(parts: ReportParts, signal: AbortSignal): Promise<void> {
@@ -26,19 +25,22 @@ export async function makeReports(parts: ReportParts, signal: AbortSignal): Prom
   for (;;) {
     await delay(every * 1000, undefined, { signal }).catch(() => undefined)
     if (signal.aborted) return
-    if (standing.connection.state === "connected") continue
-    await report(parts, signal).catch(error => {
+    const audience = parts.audience()
+    if (standing.connection.state === "connected" || audience === "nobody") continue
+    await report(parts, audience, signal).catch(error => {
       const { message, hint } = told(error)
       if (!signal.aborted) say(`cannot make a report: ${message}`, hint)
     })
   }
 }
 
-/** One report: to whom the newest evidence was, and not made before what that collector acknowledged last. */
-async function report({ attester, spool, standing }: ReportParts, signal: AbortSignal): Promise<void> {
-  const newest = spool.waiting.at(-1) ?? spool.acknowledged.at(-1)
+/** One report, not made before what the collector acknowledged last. */
+async function report(
+  { attester, spool, standing }: ReportParts,
+  audience: string,
+  signal: AbortSignal,
+): Promise<void> {
   const asked = { kind: "report", after: spool.acknowledged.at(-1)?.digest ?? null } as const
-  const audience = newest?.audience ?? usualAudience
   const evidence = await attester.answer({ asked, audience, depth: "quick" }, signal)
   standing.made(evidence)
   await spool.add({ ...evidence, challenge: null })

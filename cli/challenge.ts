@@ -10,7 +10,7 @@ import type { CollectorVerbs } from "../collector/verbs.ts"
 import { asJson, command } from "./command.ts"
 import { configOf } from "./configuration.ts"
 import { type Exit, Problem } from "./exit.ts"
-import { attesterName, flag, hostAndPort, pcrList, text, wholeNumber } from "./given.ts"
+import { attesterName, flag, hostAndPort, logPcr, pcrList, text, wholeNumber } from "./given.ts"
 import { whichAttester, withOffice } from "./office.ts"
 import { askOutside } from "./outside.ts"
 import { type Terminal, writeJsonLine } from "./terminal.ts"
@@ -27,6 +27,7 @@ const given = z.object({
   ak: text.optional(),
   depth: z.enum(["quick", "full"], "quick or full").default("quick"),
   pcrs: pcrList.default([]),
+  logPcr,
   reference: text.optional(),
   out: text.optional(),
   deadline: wholeNumber(1, 86_400).default(180),
@@ -52,6 +53,7 @@ export const challenge = command({
     ["--pin <pin>", "outside: SHA-256 of the collector's public key (default: as the invitation says)"],
     ["--ak <file>", "outside: the attestation key that must have quoted, if you know it"],
     ["--pcrs <list>", "outside: PCRs that the quote must cover, beside that of the log"],
+    ["--log-pcr <pcr>", "outside: the PCR that holds the log (default: 23)"],
     ["--reference <file>", "outside: compare with what was recorded here"],
     ["--out <folder>", "outside: keep the evidence, and what was asked, in this folder"],
     ["--depth <depth>", "quick, or full: every weight file is read again (default: quick)"],

@@ -47,3 +47,6 @@ export const wholeNumber = (min: number, max: number) =>
     .regex(/^\d{1,12}$/, "not a whole number")
     .transform(Number)
     .refine(given => given >= min && given <= max, `not within ${min} and ${max}`)
+
+/** The PCR that holds an attester's log: 16 or 23, as its configuration allows. */
+export const logPcr = z.enum(["16", "23"], "16 or 23").default("23").transform(Number)

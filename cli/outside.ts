@@ -32,6 +32,7 @@ export type Given = {
   readonly ak: string | undefined
   readonly depth: "quick" | "full"
   readonly pcrs: readonly number[]
+  readonly logPcr: number
   readonly reference: string | undefined
   readonly out: string | undefined
   /** seconds */
@@ -55,7 +56,8 @@ export async function askOutside(options: Given, terminal: Terminal): Promise<Ex
     if (options.out !== undefined) await keep(options.out, untrusted, told.identity, asked, terminal)
     const ak = pinnedAk ?? fromBase64(told.identity.akPublic)
     const keys = { attester: options.attester, ak, evidenceKey: "as quoted" } as const
-    const outcome = verify(untrusted, { keys, asked, pcrs: options.pcrs, now: terminal.now() })
+    const { pcrs, logPcr } = options
+    const outcome = verify(untrusted, { keys, asked, pcrs, logPcr, audience: "anyone", now: terminal.now() })
     const appraisal = outcome.authentic ? judge(outcome.evidence, reference, circumstancesOf(options)) : undefined
     return conclude({ outcome, appraisal, reference, asked, attesterPinned: true }, told, options, terminal)
   } finally {

@@ -20,7 +20,7 @@ import { toHex } from "../attestation/wire/text.ts"
 import { readBounded, readBundle, readClaims, readPublicFile } from "./bundle.ts"
 import { asJson, command } from "./command.ts"
 import { type Exit, Problem } from "./exit.ts"
-import { attesterName, flag, hex32, moment, pcrList, text } from "./given.ts"
+import { attesterName, flag, hex32, logPcr, moment, pcrList, text } from "./given.ts"
 import { type Output, plain, type Terminal, writeJsonLine } from "./terminal.ts"
 import { row, told, writeComponents, writeFindings } from "./verdict.ts"
 
@@ -33,6 +33,8 @@ const given = z.object({
   secret: hex32.optional(),
   history: flag,
   pcrs: pcrList.default([]),
+  logPcr,
+  audience: text.default("anyone"),
   log: text.optional(),
   reference: text.optional(),
   at: moment.optional(),
@@ -70,6 +72,8 @@ export const verifyCommand = command({
     ["--secret <hex>", "the secret of the credential that went with the nonce"],
     ["--history", "no nonce: verify what was said, not when"],
     ["--pcrs <list>", "PCRs that the quote must cover, beside that of the log"],
+    ["--log-pcr <pcr>", "the PCR that holds the log (default: 23)"],
+    ["--audience <name>", "for whom the evidence must be (default: anyone)"],
     ["--log <file>", "the event log (default: assay.cel beside the evidence)"],
     ["--reference <file>", "compare with what was recorded here"],
     ["--at <time>", "judge as of this moment (default: now)"],
@@ -95,7 +99,8 @@ async function verifyFiles(options: Given, terminal: Terminal): Promise<Exit> {
   if (!(claims instanceof Malformed) && claims.body.kind === "answer") demandSecret(claims.body.credential, options)
   const reference = await readReferenceFile(options.reference)
   const now = options.at ?? terminal.now()
-  const outcome = verify(untrusted, { keys, asked, pcrs: options.pcrs, now })
+  const { pcrs, logPcr, audience } = options
+  const outcome = verify(untrusted, { keys, asked, pcrs, logPcr, audience, now })
   const appraisal = outcome.authentic ? judge(outcome.evidence, reference, []) : undefined
   const judged: Judged = { outcome, appraisal, reference, asked, attesterPinned: options.attester !== undefined }
   if (options.json) writeJsonLine(terminal, forScripts(judged))

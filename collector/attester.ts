@@ -147,7 +147,8 @@ export class AttesterSession implements Conversation {
     if ("refused" in enrolled) throw new Breach(enrolled.refused)
     say(`enrolled ${enrolled.attester}, number ${enrolled.number}, called ${enrolled.label}`)
     this.#expectWithin(config.limits.delivery, "no hello after enrolment")
-    this.#peer.send({ type: "enrolled", attester: enrolled.attester, resultKey: toBase64(resultKey) })
+    const { attester } = enrolled
+    this.#peer.send({ type: "enrolled", attester, resultKey: toBase64(resultKey), audience: config.name })
   }
 
   async #announce(message: Announced): Promise<void> {

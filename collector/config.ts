@@ -23,8 +23,8 @@ export const defaults = Object.freeze({
   advertise: Object.freeze({ port: 0 }),
   challenge: Object.freeze({ every: 300, deadline: 600, stale: 900 }),
   invitation: Object.freeze({ lifetime: 86_400 }),
-  /** PCRs that every quote must cover besides the log's own */
-  evidence: Object.freeze({ pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) }),
+  /** the PCR that holds every attester's log, and what else each quote must cover */
+  evidence: Object.freeze({ pcr: 23, pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) }),
   limits: Object.freeze({
     /** connections at once */
     connections: 5000,
@@ -81,6 +81,7 @@ export const file = z.strictObject({
         .array(count(23))
         .max(24)
         .default([...defaults.evidence.pcrs]),
+      pcr: count(23).default(defaults.evidence.pcr),
     })
     .prefault({}),
   limits: z

@@ -12,7 +12,7 @@ import { evidenceDigest, type Payload, readPayload } from "../attestation/protoc
 import type { Seen } from "../attestation/verify/continuity.ts"
 import { type Finding, finding } from "../attestation/verify/finding.ts"
 import type { Logs } from "../attestation/verify/log.ts"
-import { type PinnedKeys, type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
+import { type Expected, type PinnedKeys, type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
 import type { Tier } from "../attestation/appraise/appraise.ts"
 import { conclude, type Verifier } from "./conclude.ts"
 import { decoyKeys } from "./decoy.ts"
@@ -50,14 +50,17 @@ export type Judged =
 
 export type Judge = (submission: Submission) => Promise<Judged>
 
-/** A judge over `store`; `pcrs` is what each quote must cover, `now` its clock. */
-export function judgeOver(store: Store, verifier: Verifier, pcrs: readonly number[], now: () => number): Judge {
+/** What every piece of evidence must be: the PCRs that its quote covers, the one of its log, and for whom it is. */
+export type Demands = Pick<Expected, "pcrs" | "logPcr" | "audience">
+
+/** A judge over `store`; `now` is its clock. */
+export function judgeOver(store: Store, verifier: Verifier, demands: Demands, now: () => number): Judge {
   const decoy = decoyKeys()
   const last = new Map<string, Promise<unknown>>()
   return submission => {
     const { claimedAttester } = submission
     const turn = (last.get(claimedAttester) ?? Promise.resolve()).then(() =>
-      judge({ store, verifier, pcrs, now, decoy }, submission),
+      judge({ store, verifier, demands, now, decoy }, submission),
     )
     const settled = turn.catch(() => undefined)
     last.set(claimedAttester, settled)
@@ -69,7 +72,7 @@ export function judgeOver(store: Store, verifier: Verifier, pcrs: readonly numbe
 type Bench = {
   readonly store: Store
   readonly verifier: Verifier
-  readonly pcrs: readonly number[]
+  readonly demands: Demands
   readonly now: () => number
   readonly decoy: PinnedKeys
 }
@@ -78,7 +81,7 @@ type Bench = {
 type Claim = { readonly digest: string; readonly payload: Payload; readonly clock: Seen["clock"] }
 
 async function judge(bench: Bench, submission: Submission): Promise<Judged> {
-  const { store, now, pcrs } = bench
+  const { store, now, demands } = bench
   const received = now()
   const { claimedAttester, delivered } = submission
   const enrolment = await store.enrolment(claimedAttester)
@@ -92,7 +95,10 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
     return refuse([finding("evidence.malformed", "evidence", claim.message, "the format")], null)
   const question = await questionOf(store, submission, claimedAttester, claim.payload, received)
   const logs = await assemble(store, claimedAttester, claim, delivered.logs)
-  const outcome = verify({ envelope: delivered.envelope, logs }, { keys, asked: question.asked, pcrs, now: received })
+  const outcome = verify(
+    { envelope: delivered.envelope, logs },
+    { ...demands, keys, asked: question.asked, now: received },
+  )
   if (!outcome.authentic || !enrolment) return refuse(outcome.authentic ? [strange] : outcome.findings, claim.digest)
 
   const { evidence } = outcome

@@ -82,7 +82,12 @@ async function assemble(
   ending.push(() => fleet.stop())
   const parts: Parts = {
     ...{ config, store, fleet, now, say, resultKey: key.publicKey },
-    judge: judgeOver(store, verifier, config.evidence.pcrs, now),
+    judge: judgeOver(
+      store,
+      verifier,
+      { pcrs: config.evidence.pcrs, logPcr: config.evidence.pcr, audience: config.name },
+      now,
+    ),
     buffered: new Buffered(config.limits.buffered * (1 << 20)),
     questions: new Allowance(config.limits.asks),
   }

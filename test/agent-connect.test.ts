@@ -109,7 +109,7 @@ function judged(envelope: Uint8Array, log: Uint8Array, asked: Asked): VerifiedEv
   }
   const outcome = verify(
     { envelope, logs: new Map([["assay", log]]) },
-    { keys, asked, pcrs: [0, 7, 23], now: Date.now() },
+    { keys, asked, pcrs: [0, 7, 23], logPcr: 23, audience: "anyone", now: Date.now() },
   )
   if (!outcome.authentic) throw new Error(JSON.stringify(outcome.findings))
   return outcome.evidence
@@ -196,7 +196,12 @@ describe("joining", () => {
     const akName = nameOf(readPublic(fromBase64(asked.identity.akPublic)))
     connection.say({ type: "credential", credential: credentialFor(ek, akName, secret) })
     expect(await connection.next("activated")).toEqual({ type: "activated", secret: toBase64(secret) })
-    connection.say({ type: "enrolled", attester: identity.attester, resultKey: toBase64(new Uint8Array(32)) })
+    connection.say({
+      type: "enrolled",
+      attester: identity.attester,
+      resultKey: toBase64(new Uint8Array(32)),
+      audience: "collector",
+    })
     const enrolment = await joining
     expect(enrolment).toMatchObject({ attester: identity.attester, ak, port: peer.port })
     await writeEnrolment(side.state, enrolment)
@@ -218,7 +223,7 @@ describe("joining", () => {
       const joining = joinPeer()
       const connection = await peer.connection()
       await connection.next("enrol")
-      connection.say({ type: "enrolled", attester, resultKey: toBase64(new Uint8Array(32)) })
+      connection.say({ type: "enrolled", attester, resultKey: toBase64(new Uint8Array(32)), audience: "collector" })
       await expect(joining).rejects.toThrow('"enrolled" in place of "credential"')
     }
   })
@@ -370,7 +375,12 @@ describe("a collector that misbehaves", () => {
 
   it("is left when it says what means nothing here, or too large a frame", async () => {
     const connection = await greeted()
-    connection.say({ type: "enrolled", attester: identity.attester, resultKey: toBase64(new Uint8Array(32)) })
+    connection.say({
+      type: "enrolled",
+      attester: identity.attester,
+      resultKey: toBase64(new Uint8Array(32)),
+      audience: "collector",
+    })
     await connection.closed()
     const again = await next()
     again.socket.send("x".repeat((1 << 18) + 1))

@@ -58,7 +58,10 @@ describe("measuring", () => {
 
   const attesterOf = (...names: string[]): Attester => {
     const tpmSettings = { broker: "own", tcti: "", software: true, pcr: 23 as const, pcrs: [23], deadline: 10 }
-    const configuration = { weights: names.map(name => ({ name, path: "/w", links: "own" as const })), tpm: tpmSettings }
+    const configuration = {
+      weights: names.map(name => ({ name, path: "/w", links: "own" as const })),
+      tpm: tpmSettings,
+    }
     return new Attester({ broker, host: new Host(machine), configuration, now: Date.now })
   }
   const appendedBy = async (attester: Attester): Promise<number> => (await attester.measure("quick", never)).appended
@@ -99,7 +102,7 @@ describe("measuring", () => {
     }
     const outcome = verify(
       { envelope: after.envelope, logs: new Map([["assay", after.log]]) },
-      { keys, asked: { kind: "nothing" }, pcrs: [23], now: Date.now() },
+      { keys, asked: { kind: "nothing" }, pcrs: [23], logPcr: 23, audience: "anyone", now: Date.now() },
     )
     if (!outcome.authentic) throw new Error(JSON.stringify(outcome.findings))
     expect(outcome.evidence.events[0]).toMatchObject({ type: "assay.epoch.v1", reason: "boot" })
@@ -185,7 +188,12 @@ describe("an agent", () => {
     const credential = { idObject: toBase64(idObject), encryptedSecret: toBase64(encryptedSecret) }
     connection.say({ type: "credential", credential })
     expect((await connection.next("activated")).secret).toBe(toBase64(secret))
-    connection.say({ type: "enrolled", attester: identity.attester, resultKey: toBase64(new Uint8Array(32)) })
+    connection.say({
+      type: "enrolled",
+      attester: identity.attester,
+      resultKey: toBase64(new Uint8Array(32)),
+      audience: "collector-7",
+    })
   }
 
   /** Acknowledges what comes, up to the evidence for this challenge, or (null) up to a report. */

@@ -84,7 +84,14 @@ test("what is exported verifies elsewhere", async () => {
   const keys = { attester: attester(), ak: fromBase64(akPublic), evidenceKey: fromBase64(evidenceKey) }
   const asked = { nonce: fromBase64(challenge.nonce), channel: line.channel, credential: new Uint8Array(0) }
   const untrusted = { envelope: fromBase64(exported.envelope), logs: new Map([["assay", fromBase64(log.bytes)]]) }
-  const outcome = verify(untrusted, { keys, asked: { kind: "nonce", ...asked }, pcrs: [0, 7, 23], now: Date.now() })
+  const outcome = verify(untrusted, {
+    keys,
+    asked: { kind: "nonce", ...asked },
+    pcrs: [0, 7, 23],
+    logPcr: 23,
+    audience: "anyone",
+    now: Date.now(),
+  })
   expect(outcome).toMatchObject({ authentic: true })
 })
 
@@ -264,7 +271,14 @@ test("an outside verifier asks through the collector, and gets the evidence as i
   expect(Buffer.from(came).equals(Buffer.concat([evidence.envelope, log]))).toBe(true)
   const keys = { attester: attester(), ak: fromBase64(identity.akPublic), evidenceKey: "as quoted" } as const
   const expected = { kind: "nonce", nonce: fromBase64(nonce), channel: "not checkable", credential: secret } as const
-  const outcome = verify(evidence, { keys, asked: expected, pcrs: [23], now: Date.now() })
+  const outcome = verify(evidence, {
+    keys,
+    asked: expected,
+    pcrs: [23],
+    logPcr: 23,
+    audience: "anyone",
+    now: Date.now(),
+  })
   expect(outcome).toMatchObject({ authentic: true })
   const newest = await house.admin.call("export", { attester: attester(), evidence: "newest" })
   expect(newest.evidence, "it is not the attester's standing").not.toBe(digestOf(evidence))

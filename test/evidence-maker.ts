@@ -87,6 +87,8 @@ export const expectedOf = (machine: Machine): Expected => ({
   keys: machine.keys,
   asked: { kind: "nonce", nonce: asked.nonce, channel: asked.channel, credential: new Uint8Array(0) },
   pcrs: [0, 7, 23],
+  logPcr: 23,
+  audience: "anyone",
   now,
 })
 
@@ -199,7 +201,7 @@ function bodyOf(machine: Machine, log: Uint8Array, options: Options): Body {
     attester: machine.keys.attester,
     ak: toHex(nameOf(readPublic(machine.keys.ak))),
     evidenceKey: toBase64(options.signAs?.publicKey ?? machine.keys.evidenceKey),
-    audience: "a collector",
+    audience: "collector",
     chain: {
       id: options.chainId ?? asked.chainId,
       sequence: String(options.sequence ?? 1n),

@@ -43,7 +43,7 @@ const fromAttester: FromAttester[] = [
 ]
 const toAttester: ToAttester[] = [
   { type: "credential", credential },
-  { type: "enrolled", attester: name, resultKey: bytes32 },
+  { type: "enrolled", attester: name, resultKey: bytes32, audience: "collector" },
   { type: "challenge", id, nonce: bytes32, audience: "a", depth: "quick", deadlineSeconds: 60, credential: null },
   { type: "challenge", id, nonce: bytes32, audience: "a", depth: "full", deadlineSeconds: 60, credential },
   { type: "acknowledged", evidence: digest, tier: "warning", nextSeconds: 60 },

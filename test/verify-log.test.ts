@@ -68,7 +68,11 @@ describe("the log", () => {
   })
 
   test("another PCR than the log's is named", async () =>
-    expect(await attested({ alterBody: body => ({ ...body, logPcr: 16 }) })).toEqual(["refused", "log.malformed"]))
+    expect(await attested({ alterBody: body => ({ ...body, logPcr: 16 }) })).toEqual([
+      "refused",
+      "log.malformed",
+      "log.pcr",
+    ]))
 
   test("C5 a foreign extend", async () => {
     await machine.tpm.tool("tpm2_pcrextend", `23:sha256=${"ab".repeat(32)}`)

@@ -254,7 +254,7 @@ test("C32 verifying needs no store: a process that may read attestation/ alone s
     const keys = { attester: given.attester, ak: bytes(given.ak), evidenceKey: bytes(given.evidenceKey) }
     const asked = { kind: "nonce", nonce: bytes(given.nonce), channel: bytes(given.channel), credential: bytes("") }
     const untrusted = { envelope: bytes(given.envelope), logs: new Map([["assay", bytes(given.log)]]) }
-    console.log(verify(untrusted, { keys, asked, pcrs: [0], now: given.now }).authentic)`
+    console.log(verify(untrusted, { keys, asked, pcrs: [0], logPcr: 23, audience: "anyone", now: given.now }).authentic)`
   const args = ["--permission", ...readable, "--input-type=module", "-e", script, JSON.stringify(given)]
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, env: {} })
   expect(stdout).toBe("true\n")

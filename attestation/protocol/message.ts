@@ -78,7 +78,8 @@ export type Challenge = z.infer<typeof challenge>
 const tier = z.enum(["affirming", "warning", "contraindicated", "none"])
 const toAttester = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("credential"), credential }),
-  z.strictObject({ type: z.literal("enrolled"), attester: tpmName, resultKey: base64Exactly(32) }),
+  /** `audience` is for whom this collector wants evidence */
+  z.strictObject({ type: z.literal("enrolled"), attester: tpmName, resultKey: base64Exactly(32), audience: line(128) }),
   challenge,
   /**
    * The evidence is verified, judged and on disk. To a connection that has not answered in time yet, `tier` is "none". What was

@@ -45,6 +45,10 @@ export type Expected = {
   readonly asked: Asked
   /** PCRs that the quote must cover */
   readonly pcrs: readonly number[]
+  /** the PCR that holds the attester's log: not for the attester to choose when it is asked */
+  readonly logPcr: number
+  /** for whom the evidence must be, or "anyone" where the nonce is the verifier's own, or history is read */
+  readonly audience: string | "anyone"
   /** milliseconds since 1970 */
   readonly now: number
 }
@@ -131,10 +135,13 @@ function ownKey(body: Body, envelope: Envelope, { evidenceKey }: PinnedKeys): Fi
   return [finding("evidence.signature", "envelope", "a signature by another key", `a signature by ${keyIdOf(key)}`)]
 }
 
-function checkAsked(body: Body, { keys, asked }: Expected): Finding[] {
+function checkAsked(body: Body, { keys, asked, audience, logPcr }: Expected): Finding[] {
   const found: Finding[] = []
   if (body.attester !== keys.attester)
     found.push(finding("evidence.attester", "evidence", body.attester, keys.attester))
+  if (audience !== "anyone" && body.audience !== audience)
+    found.push(finding("evidence.audience", "evidence", body.audience, audience))
+  if (body.logPcr !== logPcr) found.push(finding("log.pcr", "log", `PCR ${body.logPcr}`, `PCR ${logPcr}`))
   if (body.kind === "answer") found.push(...checkCredential(body, secretOf(asked)))
   if (asked.kind === "nothing") return body.kind === "answer" ? [...found, unasked(body)] : found
   if (body.kind !== "answer") return [...found, finding("evidence.kind", "evidence", body.kind, "answer")]

@@ -54,7 +54,10 @@ export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compa
 /** `text` as a line of at most `max` characters: what is no plain character is shown escaped, what is too long is cut with an ellipsis. */
 export function plainLine(text: string, max: number): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what it escapes
-  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]/gu, escaped)
+  const plain = text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu,
+    escaped,
+  )
   return plain.length <= max ? plain : `${plain.slice(0, max - 1).replace(/[\ud800-\udbff]$/, "")}…`
 }
 
