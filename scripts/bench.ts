@@ -20,13 +20,13 @@ const plans: Readonly<Record<"quick" | "usual", Plan>> = {
     bytes: 1 << 27,
     memory: { processes: 3, rounds: 3, milliseconds: 25 },
     files: { processes: 3, rounds: 1, milliseconds: 0 },
-    command: { times: 3, smallFiles: 5000 },
+    command: { times: 3, smallFiles: 2000 },
   },
   usual: {
     bytes: 1 << 30,
     memory: { processes: 9, rounds: 5, milliseconds: 40 },
     files: { processes: 5, rounds: 1, milliseconds: 0 },
-    command: { times: 7, smallFiles: 100_000 },
+    command: { times: 5, smallFiles: 100_000 },
   },
 }
 

@@ -37,7 +37,7 @@ function assayOf({ command }: Bundle): Assay {
 export function commandVerdicts(bundle: Bundle, material: Material, extent: CommandExtent): Outcome {
   const assay = assayOf(bundle)
   const parts = [
-    () => peakMemory(assay, material),
+    () => peakMemory(assay, material, extent),
     () => secondTime(assay, material, extent),
     () => smallFiles(assay, extent),
   ]
@@ -55,9 +55,9 @@ export function commandVerdicts(bundle: Bundle, material: Material, extent: Comm
 
 const times = <T>(count: number, act: () => T): T[] => Array.from({ length: count }, act)
 
-function peakMemory(assay: Assay, { weights, bytes }: Material): Verdict[] {
+function peakMemory(assay: Assay, { weights, bytes }: Material, extent: CommandExtent): Verdict[] {
   const [weight = ""] = weights
-  const peak = figure(times(3, () => (Number(assay("hash", weight).note) * 1024) / 1e6))
+  const peak = figure(times(extent.times, () => (Number(assay("hash", weight).note) * 1024) / 1e6))
   return [verdict("peak", `peak memory of assay hash, ${bytes >> 20} MiB`, peak, "MB", { atMost: 150 })]
 }
 
@@ -86,8 +86,9 @@ function smallFiles(assay: Assay, extent: CommandExtent): Verdict[] {
   })
   const part = (of: "wall" | "cpu"): Figure => figure(pairs.map(([ours, theirs]) => ours[of] / theirs[of]))
   const says = `assay hash / find, sort, sha256sum, ${extent.smallFiles} small files`
+  const wanted = extent.smallFiles < 100_000 ? "nothing" : ({ atMost: 1.5 } as const) // of few, it is the start that counts
   return [
-    verdict("small", `${says}, CPU time`, part("cpu"), "×", { atMost: 1.5 }),
-    verdict("small wall", `${says}, on the wall`, part("wall"), "×", { atMost: 1.5 }),
+    verdict("small", `${says}, CPU time`, part("cpu"), "×", wanted),
+    verdict("small wall", `${says}, on the wall`, part("wall"), "×", wanted),
   ]
 }
