@@ -86,6 +86,7 @@ export function writeConfigurations(house: House, model: { readonly name: string
       `[[weights]]`,
       `name = ${quoted(model.name)}`,
       `path = ${quoted(model.path)}`,
+      `links = "anywhere"`,
       "",
     ].join("\n"),
   )

@@ -62,17 +62,18 @@ const weightFile = /\.(safetensors|gguf|bin|pt|pth|onnx)$/i
  */
 export async function stageModel(path: string, folder: string): Promise<Stage> {
   const files = await filesBelow(path)
-  const root = (await stat(path)).isDirectory() ? path : dirname(path)
+  const isFolder = (await stat(path)).isDirectory()
+  const [root, base] = isFolder ? [path, join(folder, basename(path))] : [dirname(path), folder]
   const weights = files.filter(file => weightFile.test(file.path))
   const [smallest] = (weights.length > 0 ? weights : files).toSorted((a, b) => a.size - b.size)
   if (!smallest || smallest.size === 0) throw new Error(`${path} holds no weights`)
   const target = join(folder, basename(path))
   for (const file of files) {
-    const place = join(target, relative(root, file.path))
+    const place = join(base, relative(root, file.path))
     await mkdir(dirname(place), { recursive: true })
     if (file !== smallest) await symlink(file.path, place)
   }
-  const victim = join(target, relative(root, smallest.path))
+  const victim = join(base, relative(root, smallest.path))
   if (await copied(smallest, victim)) return { path: target, victim, how: "one file copied, the rest linked" }
   await symlink(smallest.path, victim)
   return { path: target, victim: undefined, how: "linked: too large to copy a file of it" }
