@@ -130,9 +130,8 @@ function readSpecId({ claimedType, data }: FirmwareEvent, next: Reader): Readonl
   if (claimedType !== eventTypes.NO_ACTION || !signature.equals(data.subarray(0, signature.length))) return "none"
   const from = new Reader(data.subarray(signature.length))
   le32.read(from)
-  const [minor, major, , uintn] = from.take(4)
+  const [minor, major] = from.take(4)
   if (major !== 2 || minor !== 0) throw new Malformed(`Spec ID event of version ${major}.${minor}, not 2.0`)
-  if (uintn !== 1 && uintn !== 2) throw new Malformed(`Spec ID event with a UINTN of ${uintn}, neither 1 nor 2`)
   const announced = readAlgorithms(from)
   const vendorInfo = u8.read(from)
   const beside = from.left === 0 ? next : from
