@@ -32,7 +32,8 @@ export const row = (out: Output, name: string, value: string): void =>
 export function writeComponents(out: Output, tier: Tier, components: readonly Component[]): void {
   for (const each of components) {
     const name = out.style("faint", plain(each.name, 32).padEnd(column - 2))
-    out.write(`  ${name}${out.style(lookOf[each.tier], each.tier.padEnd(17))}${plain(each.says)}\n`)
+    const says = wrapped(plain(each.says), out.width - column - 17, column + 17)
+    out.write(`  ${name}${out.style(lookOf[each.tier], each.tier.padEnd(17))}${says}\n`)
   }
   row(out, "overall", out.style("strong", out.style(lookOf[tier], tier)))
 }

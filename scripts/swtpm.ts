@@ -46,12 +46,17 @@ function writeConfiguration(folder: string, authority: string): string {
   const lines = Object.entries(keys).map(([key, file]) => `${key} = ${join(authority, file)}\n`)
   writeFileSync(paths.ca, lines.join(""))
   writeFileSync(paths.options, "--platform-manufacturer Assay\n--platform-version 1\n--platform-model Workstation\n")
-  const program = existsSync("/usr/bin/swtpm_localca") ? "/usr/bin/swtpm_localca" : "swtpm_localca"
-  const tools = { tool: program, tool_config: paths.ca, tool_options: paths.options }
+  const tools = { tool: inPath("swtpm_localca"), tool_config: paths.ca, tool_options: paths.options }
   const setup = join(folder, "setup.conf")
   const rows = Object.entries(tools).map(([key, value]) => `create_certs_${key} = ${value}\n`)
   writeFileSync(setup, rows.join(""))
   return setup
+}
+
+/** swtpm_setup wants the whole path of the program that signs. */
+function inPath(program: string): string {
+  const folders = (process.env["PATH"] ?? "").split(":")
+  return folders.map(folder => join(folder, program)).find(existsSync) ?? program
 }
 
 /** The socket of the TPM in `folder`, as a TCTI names it. */

@@ -74,7 +74,7 @@ export async function stageModel(path: string, folder: string): Promise<Stage> {
     if (file !== smallest) await symlink(file.path, place)
   }
   const victim = join(base, relative(root, smallest.path))
-  if (await copied(smallest, victim)) return { path: target, victim, how: "one file copied, the rest linked" }
+  if (await copied(smallest, victim)) return { path: target, victim, how: "one copied, the rest linked" }
   await symlink(smallest.path, victim)
   return { path: target, victim: undefined, how: "linked: too large to copy a file of it" }
 }
