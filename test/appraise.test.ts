@@ -157,6 +157,53 @@ describe("compared with a reference", () => {
   })
 })
 
+describe("what comes and goes", () => {
+  const loaded = (facts: Measurement["facts"], state: Measurement["state"] = "present"): Measurement => ({
+    ...measurement("/usr/bin/server", facts),
+    source: "loaded",
+    state,
+  })
+  const reference = () => recorded([loaded([["mapped/a", "aa"]])])
+  const found = (measured: readonly Measurement[]) => idsOf(judged(measured, { reference: reference() }))
+
+  test("is no difference while it does not run, or has loaded less", () => {
+    expect(found([loaded([["absent", "found earlier in this epoch"]], "absent")])).toEqual([])
+    expect(found([{ ...loaded([["absent", "a server"]], "absent"), subject: "" }])).toEqual([])
+    expect(found([{ ...loaded([], "present") }])).toEqual([])
+    expect(idsOf(judged(evidence.events, { reference: recorded([loaded([["a", "a"]])]) }))).not.toContain(
+      "reference.missing",
+    )
+  })
+
+  test("is one when it is not as recorded, or not recorded", () => {
+    expect(found([loaded([["mapped/a", "ab"]])])).toEqual(["reference.differs"])
+    expect(
+      found([
+        loaded([
+          ["mapped/a", "aa"],
+          ["mapped/b", "bb"],
+        ]),
+      ]),
+    ).toEqual(["reference.unlisted"])
+    expect(found([{ ...loaded([["mapped/a", "aa"]]), subject: "/tmp/server" }])).toEqual(["reference.unlisted"])
+  })
+})
+
+test("a contradiction contraindicates, recorded or not, and stays for the epoch of the log", () => {
+  const disputed = measurement("nvidia", [["contradiction", "driver version: driver says 1, nvidia-smi says 2"]])
+  const settled = measurement("nvidia", [["version", "2"]])
+  for (const own of [recorded([disputed]), recorded([settled]), "none recorded"] as const) {
+    const appraisal = judged([disputed, settled], { reference: own })
+    expect(appraisal.tier).toBe("contraindicated")
+    expect(appraisal.findings).toContainEqual({
+      id: "source.contradiction",
+      component: expect.stringContaining("nvidia"),
+      seen: "driver version: driver says 1, nvidia-smi says 2",
+      wanted: "one answer",
+    })
+  }
+})
+
 describe("absence is not consent", () => {
   test("nothing was recorded", () => {
     const appraisal = judged(evidence.events, { reference: "none recorded" })

@@ -1,105 +1,104 @@
 /**
- * Which driver runs the accelerators, and which accelerators are there? From what the drivers and the PCI bus show in proc
- * and sysfs: self-reported by the kernel. A card's own signed report is another source's business.
+ * Which driver runs the accelerators, and which accelerators are there? From what drivers and the PCI bus show in proc and
+ * sysfs, and from what nvidia-smi adds, as its own word; where they disagree, that is a fact. A card's own signed report is
+ * another source's business: here it is told why there is none.
  */
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
-import { escaped } from "../escape.ts"
 import type { Found, Host } from "../host.ts"
-import { fact, filesAsFacts, known, lookedAt, measurements, type Source } from "./source.ts"
+import { cardContradictions, contradictions, listContradictions } from "./nvidia/contradiction.ts"
+import { firmwareFacts, libraryVersions } from "./nvidia/files.ts"
+import { type Card, type Driver, nvidiaCards, nvidiaDriver, nvidiaVersion } from "./nvidia/procfs.ts"
+import { askSmi, confidentialComputing, nvidiaSmi, type Smi, smiFacts } from "./nvidia/smi.ts"
+import {
+  type Context,
+  digestFacts,
+  fact,
+  filesAsFacts,
+  lookedAt,
+  known,
+  measurements,
+  prefixed,
+  type Source,
+} from "./source.ts"
 
-const nvidiaVersion = "/proc/driver/nvidia/version"
-const nvidiaGpus = "/proc/driver/nvidia/gpus"
 const pciDevices = "/sys/bus/pci/devices"
 
 export const driver: Source = {
   name: "driver",
-  measure: async ({ host }) => [
-    ...(await nvidia(host)),
-    ...(await nvidiaCards(host)),
-    ...(await amdgpu(host)),
-    ...(await displayDevices(host)),
-  ],
+  measure: async context => {
+    const devices = await displayDevices(context.host)
+    return [...(await nvidia(context, devices)), ...(await amdgpu(context.host)), ...devicesTold(devices)]
+  },
 }
 
-async function nvidia(host: Host): Promise<Measurement[]> {
-  const read = await host.readBytes(nvidiaVersion)
-  const module = await host.stat("/sys/module/nvidia")
-  if (read.state === "absent" && module.state === "absent")
-    return measurements("driver", "nvidia", lookedAt([nvidiaVersion, "/sys/module/nvidia"]))
-  const said = read.state === "present" ? versionFacts(read.value) : [fact(nvidiaVersion, read)]
-  const loaded = await filesAsFacts(host, "/sys/module/nvidia", ["version", "srcversion", "taint"])
-  return measurements("driver", "nvidia", [...said, ...loaded.map(prefixed("module")), ...(await settings(host))])
+async function nvidia(context: Context, devices: Devices): Promise<Measurement[]> {
+  const { host } = context
+  const loaded = await nvidiaDriver(host)
+  if (loaded === "none") return measurements("driver", "nvidia", lookedAt([nvidiaVersion, "/sys/module/nvidia"]))
+  const cards = await nvidiaCards(host)
+  const smi = await askSmi(host)
+  const compared = [...(await versionContradictions(host, loaded, smi)), ...missingCards(cards, smi, devices)]
+  const mode = smi.state === "present" ? await confidentialComputing(host, loaded.version) : []
+  return [
+    ...measurements("driver", "nvidia", [...loaded.facts, attestation(mode), ...compared]),
+    ...cardsTold(cards, smi, loaded.version),
+    ...measurements("driver", "nvidia-firmware", await firmwareFacts(context, loaded.version)),
+    ...measurements("driver", "nvidia-smi", await smiTold(context, smi, mode)),
+  ]
 }
 
-/** Both grammars of the NVRM line: "NVIDIA UNIX x86_64 Kernel Module  550.120 …" and "… Open Kernel Module for x86_64  595.91.07 …". */
-const nvrm = /^NVRM version: NVIDIA UNIX (?:(Open) Kernel Module for (\S+)|(\S+) Kernel Module)\s+(\d+(?:\.\d+)+)\s/
-
-function versionFacts(content: Uint8Array): Fact[] {
-  const [first = "", second = ""] = Buffer.from(content).toString("latin1").split("\n")
-  const match = nvrm.exec(`${first} `)
-  const read: Fact[] = match
-    ? [
-        known("version", match[4] ?? ""),
-        known("kind", match[1] ? "open" : "proprietary"),
-        known("machine", match[2] ?? match[3] ?? ""),
-      ]
-    : [["unreadable", "version: the line is of neither known form"]]
-  return [...read, known("line", bytes(first)), known("compiler", bytes(second))]
+/** The module as it is loaded, the libraries that are installed, and the program: an upgrade without a reboot parts them. */
+async function versionContradictions(host: Host, { version }: Driver, smi: Found<Smi>): Promise<Fact[]> {
+  const module = await host.readLine("/sys/module/nvidia/version")
+  const libraries = await libraryVersions(host)
+  return contradictions("driver version", [
+    { by: "driver", value: version },
+    { by: "/sys/module/nvidia", value: module.state === "present" ? Buffer.from(module.value).toString() : undefined },
+    { by: "nvidia-smi", value: smi.state === "present" ? smi.value.fields.get("driver_version") : undefined },
+    ...libraries.map(({ name, version: value }) => ({ by: name, value })),
+  ])
 }
 
-/** Lines are taken apart as Latin-1, so that every byte survives. */
-const bytes = (text: string): Uint8Array => Buffer.from(text.trimEnd(), "latin1")
-
-/** What the module was told at load: each parameter, and the registry of overrides. */
-async function settings(host: Host): Promise<Fact[]> {
-  const facts: Fact[] = []
-  for (const name of ["params", "registry"]) {
-    const read = await host.readBytes(`/proc/driver/nvidia/${name}`)
-    if (read.state === "present")
-      facts.push(...fields(read.value).map(([key, value]) => known(bytes(`${name}/${key}`), bytes(value))))
-    else facts.push(fact(name, read))
-  }
-  return facts
+/** Only those are compared that say anything at all. */
+function missingCards(cards: Found<readonly Card[]>, smi: Found<Smi>, devices: Devices): Fact[] {
+  const lists: { by: string; addresses: readonly string[] }[] = []
+  if (cards.state === "present") lists.push({ by: "driver", addresses: cards.value.map(each => each.address) })
+  if (smi.state === "present") lists.push({ by: "nvidia-smi", addresses: smi.value.cards.map(each => each.address) })
+  if (devices.state === "present")
+    lists.push({
+      by: "PCI",
+      addresses: devices.value.filter(each => each.driver === "nvidia").map(each => each.address),
+    })
+  return listContradictions(lists)
 }
 
-/** Lines of "name: value", at most 256 of them. */
-function fields(content: Uint8Array): [name: string, value: string][] {
-  const lines = Buffer.from(content).toString("latin1").split("\n").slice(0, 256)
-  return lines.flatMap(text => {
-    const at = text.indexOf(":")
-    return at < 0 ? [] : [[text.slice(0, at).trim(), text.slice(at + 1).trim()]]
+function cardsTold(cards: Found<readonly Card[]>, smi: Found<Smi>, version: string): Measurement[] {
+  if (cards.state === "unreadable") return measurements("driver", "nvidia-cards", [fact("cards", cards)])
+  const listed = cards.state === "present" ? cards.value : []
+  return listed.flatMap(card => {
+    const own = smi.state === "present" ? smi.value.cards.find(each => each.address === card.address) : undefined
+    const words = own ? smiFacts(own.fields) : []
+    const facts = [...card.facts, ...words, ...cardContradictions(card, own, version)]
+    return measurements("driver", `nvidia/${card.address}`, facts)
   })
 }
 
-/** What the kernel assigns anew at a boot. */
-const assigned = new Set(["IRQ", "Device Minor", "Bus Location", "DMA Size", "DMA Mask"])
-
-async function nvidiaCards(host: Host): Promise<Measurement[]> {
-  const listed = await host.list(nvidiaGpus)
-  if (listed.state !== "present")
-    return listed.state === "absent" ? [] : measurements("driver", "nvidia-cards", [fact(nvidiaGpus, listed)])
-  const cards: Measurement[] = []
-  for (const address of listed.value.slice(0, 64)) {
-    const read = await host.readBytes(`${nvidiaGpus}/${address}/information`)
-    const told =
-      read.state === "present"
-        ? fields(read.value)
-            .filter(([name]) => !assigned.has(name))
-            .map(cardFact)
-        : []
-    const facts = told.length > 0 ? told : [fact("information", read.state === "present" ? nothingSaid : read)]
-    cards.push(...measurements("driver", `nvidia/${address}`, facts))
-  }
-  return cards
+async function smiTold(context: Context, smi: Found<Smi>, mode: readonly Fact[]): Promise<Fact[]> {
+  if (smi.state !== "present") return [fact(nvidiaSmi, smi)]
+  const program = (await digestFacts(context, nvidiaSmi)).map(prefixed("program"))
+  return [...program, ...smiFacts(smi.value.fields), ...mode]
 }
 
-const nothingSaid: Found<never> = { state: "unreadable", problem: "says nothing of the card" }
-
-/** Until a card is initialised its driver shows question marks: not a value. */
-const cardFact = ([name, value]: [string, string]): Fact =>
-  /^[?.]+$/.test(value)
-    ? ["unreadable", escaped(bytes(`${name}: not known before the card is initialised`))]
-    : known(bytes(name), bytes(value))
+/** A card's own signed report needs a card in confidential mode; why this machine has none. */
+function attestation(mode: readonly Fact[]): Fact {
+  const [, state] = mode.find(([name]) => /^nvidia-smi\/conf-compute\/CC (?:State|status)$/i.test(name)) ?? []
+  if (state === undefined) return known("attestation", "unavailable: nothing shows confidential computing")
+  const on = /^on$/i.test(state)
+  return known(
+    "attestation",
+    `unavailable: ${on ? "this agent asks no card for a report" : "confidential computing is off"}`,
+  )
+}
 
 async function amdgpu(host: Host): Promise<Measurement[]> {
   const folder = "/sys/module/amdgpu"
@@ -109,34 +108,42 @@ async function amdgpu(host: Host): Promise<Measurement[]> {
   return measurements("driver", "amdgpu", [known("module", "loaded"), ...loaded.map(prefixed("module"))])
 }
 
-const prefixed =
-  (prefix: string) =>
-  ([name, value]: Fact): Fact =>
-    name === "absent" || name === "unreadable" ? [name, `${prefix}/${value}`] : [`${prefix}/${name}`, value]
-
-/** PCI base classes (PCI Code and ID Assignment): 03 display controllers, 12 processing accelerators. */
-const accelerator = /^0x(03|12)/
+/** PCI Code and ID Assignment: base class 03 display controllers, 12 processing accelerators, 0b40 co-processors. */
+const accelerator = /^0x(?:03|12|0b40)/
 const deviceFields = ["class", "vendor", "device", "subsystem_vendor", "subsystem_device", "revision"]
 /** What amdgpu shows beside them. */
 const amdFields = ["vbios_version", "unique_id"]
 
-async function displayDevices(host: Host): Promise<Measurement[]> {
+type Device = { readonly address: string; readonly driver: string; readonly facts: readonly Fact[] }
+type Devices = Found<readonly Device[]>
+
+async function displayDevices(host: Host): Promise<Devices> {
   const listed = await host.list(pciDevices)
-  if (listed.state !== "present") return measurements("driver", "pci", [fact(pciDevices, listed)])
-  const devices: Measurement[] = []
+  if (listed.state !== "present") return listed
+  const devices: Device[] = []
   for (const address of listed.value) {
     const kind = await host.readLine(`${pciDevices}/${address}/class`)
     if (kind.state !== "present" || !accelerator.test(Buffer.from(kind.value).toString("latin1"))) continue
-    devices.push(...measurements("driver", `pci/${address}`, await deviceFacts(host, `${pciDevices}/${address}`)))
+    devices.push(await deviceAt(host, address))
   }
-  return devices.length > 0 ? devices : measurements("driver", "pci", lookedAt([`${pciDevices} (class 03 and 12)`]))
+  return { state: "present", value: devices }
 }
 
-async function deviceFacts(host: Host, folder: string): Promise<Fact[]> {
+function devicesTold(devices: Devices): Measurement[] {
+  if (devices.state !== "present") return measurements("driver", "pci", [fact(pciDevices, devices)])
+  if (devices.value.length === 0)
+    return measurements("driver", "pci", lookedAt([`${pciDevices} (class 03, 12 and 0b40)`]))
+  return devices.value.flatMap(({ address, facts }) => measurements("driver", `pci/${address}`, facts))
+}
+
+async function deviceAt(host: Host, address: string): Promise<Device> {
+  const folder = `${pciDevices}/${address}`
   const facts = await filesAsFacts(host, folder, deviceFields)
-  facts.push(fact("driver", lastPart(await host.link(`${folder}/driver`))))
+  const bound = lastPart(await host.link(`${folder}/driver`))
   const extra = await filesAsFacts(host, folder, amdFields)
-  return [...facts, ...extra.filter(([name]) => name !== "absent"), ...(await firmwareVersions(host, folder))]
+  const told = [...facts, fact("driver", bound), ...extra.filter(([name]) => name !== "absent")]
+  const driver = bound.state === "present" ? bound.value : "none"
+  return { address, driver, facts: [...told, ...(await firmwareVersions(host, folder))] }
 }
 
 /** amdgpu shows the version of each firmware that it put onto the card. */

@@ -50,12 +50,26 @@ export function fact(name: Uint8Array | string, found: Found<Uint8Array | string
 }
 
 /** Names that say something of their own; a file that holds such a name gets a backslash in front, as no escape begins so. */
-const reserved = new Set(["absent", "unreadable", "part"])
+const reserved = new Set(["absent", "unreadable", "part", "contradiction"])
 
 function nameOf(name: Uint8Array | string): string {
   const text = escaped(name, 256)
   return reserved.has(text) ? `\\${text}` : text
 }
+
+/** Two that speak of the same thing and disagree: who says what. */
+export const contradiction = (about: string, words: readonly string[]): Fact => [
+  "contradiction",
+  escaped(`${about}: ${words.join(", ")}`),
+]
+
+/** Facts of a part: its name in front of theirs, and in front of what is absent or unreadable. */
+export const prefixed =
+  (prefix: string) =>
+  ([name, value]: Fact): Fact =>
+    ["absent", "unreadable", "contradiction"].includes(name)
+      ? [name, escaped(Buffer.from(`${prefix}/`), 256) + value]
+      : [`${prefix}/${name}`, value]
 
 /** A fact of something that is known. */
 export const known = (name: Uint8Array | string, value: Uint8Array | string | number): Fact =>

@@ -7,7 +7,7 @@ import type { LogEvent, Measurement } from "../protocol/event.ts"
 import { keyOfMeasurement, measurementsOf, newestMeasurements, type Reference } from "../pins/reference.ts"
 import { type Finding, finding, findings } from "../verify/finding.ts"
 import type { VerifiedEvidence } from "../verify/verify.ts"
-import { differences } from "./compare.ts"
+import { comesAndGoes, contradictions, differences } from "./compare.ts"
 
 /** The tiers of an attestation result (draft-ietf-rats-ar4si), best first; `none`: nothing can be said. */
 export const tiers = ["affirming", "warning", "none", "contraindicated"] as const
@@ -83,7 +83,9 @@ const sourceOf = ({ source }: Measurement): string => source
 function notCompared(name: string, measured: readonly Measurement[]): Component {
   const present = newestMeasurements(measured)
   const gap = finding("reference.none", name, `${present.length} measured`, "a recorded reference")
-  return { name, tier: "none", says: "measured, compared with nothing", findings: [gap, ...unreadable(present)] }
+  const found = [gap, ...unreadable(present), ...contradictions(measured)]
+  const tier = contradictions(measured).length > 0 ? "contraindicated" : "none"
+  return { name, tier, says: "measured, compared with nothing", findings: found }
 }
 
 function compared(name: string, measured: readonly Measurement[], recorded: readonly Measurement[]): Component {
@@ -91,6 +93,7 @@ function compared(name: string, measured: readonly Measurement[], recorded: read
   const wanted = new Map(recorded.map(each => [keyOfMeasurement(each), each]))
   const found = [
     ...unreadable(present),
+    ...contradictions(measured),
     ...missing(present, recorded),
     ...measured.flatMap(each => judgeMeasurement(each, wanted)),
   ]
@@ -107,13 +110,14 @@ const unreadable = (present: readonly Measurement[]): Finding[] =>
 function missing(present: readonly Measurement[], recorded: readonly Measurement[]): Finding[] {
   const keys = new Set(present.map(keyOfMeasurement))
   return recorded
-    .filter(each => !keys.has(keyOfMeasurement(each)))
+    .filter(each => !keys.has(keyOfMeasurement(each)) && !comesAndGoes(each))
     .map(each => finding("reference.missing", keyOfMeasurement(each), "nothing", each.state))
 }
 
 function judgeMeasurement(measured: Measurement, recorded: ReadonlyMap<string, Measurement>): Finding[] {
   const key = keyOfMeasurement(measured)
   const own = recorded.get(key)
+  if (!own && comesAndGoes(measured) && measured.state === "absent") return []
   return own ? differences(measured, own) : [finding("reference.unlisted", key, measured.state, "nothing")]
 }
 

@@ -3,8 +3,22 @@ import type { Fact, Measurement } from "../protocol/event.ts"
 import { keyOfMeasurement } from "../pins/reference.ts"
 import { type Finding, finding } from "../verify/finding.ts"
 
+/**
+ * Sources of what comes and goes: processes and what they have loaded. That something recorded does not run now is no
+ * difference; that something runs which is not recorded, or is not as recorded, is one.
+ */
+const passing: ReadonlySet<string> = new Set(["loaded"])
+
+export const comesAndGoes = ({ source }: Measurement): boolean => passing.has(source)
+
 /** The differences of one measurement from what was recorded of the same source and subject. */
 export function differences(measured: Measurement, recorded: Measurement): Finding[] {
+  if (!comesAndGoes(measured)) return allDifferences(measured, recorded)
+  const there = measured.state === "absent" ? [] : allDifferences(measured, recorded)
+  return there.filter(each => each.id !== "reference.missing")
+}
+
+function allDifferences(measured: Measurement, recorded: Measurement): Finding[] {
   const component = keyOfMeasurement(measured)
   if (measured.state !== recorded.state)
     return [finding("reference.differs", component, measured.state, recorded.state)]
@@ -14,6 +28,14 @@ export function differences(measured: Measurement, recorded: Measurement): Findi
     compare(`${component}: ${name}`, seen.get(name) ?? [], wanted.get(name) ?? []),
   )
 }
+
+/** What sources told of two that speak of the same thing and disagree: fact by fact, whatever was recorded. */
+export const contradictions = (measured: readonly Measurement[]): Finding[] =>
+  measured.flatMap(each =>
+    each.facts
+      .filter(([name]) => name === "contradiction")
+      .map(([, value]) => finding("source.contradiction", keyOfMeasurement(each), value, "one answer")),
+  )
 
 function byName(facts: readonly Fact[]): ReadonlyMap<string, readonly string[]> {
   const values = new Map<string, string[]>()

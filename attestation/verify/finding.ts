@@ -40,6 +40,11 @@ export const findings = {
     "the evidence was made for another verifier",
     "ask the attester yourself; if this collector was given another name, join it again",
   ),
+  "attester.retired": row(
+    "refuses",
+    "a named person retired this attester: nothing that it says counts any more",
+    "stop its agent; if the machine is to come back, invite it with --accept-ek and its EK's name",
+  ),
   "evidence.kind": row(
     "refuses",
     "a report came where an answer to a nonce is needed",
@@ -226,6 +231,11 @@ export const findings = {
     "warns",
     "the attester was told of no weights: nothing is said about any model",
     "name the models in agent.toml under [[weights]]",
+  ),
+  "source.contradiction": row(
+    "contraindicates",
+    "two that speak of the same part of the machine disagree: driver and program, module and library, kernel and firmware",
+    "reboot if an upgrade is under way; if they still disagree, find out which of them was altered",
   ),
   "source.unreadable": row(
     "warns",

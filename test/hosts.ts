@@ -1,0 +1,60 @@
+/** Machines to measure: captured trees under test/hosts, and what sources are handed to look at them. */
+import { chmodSync, existsSync, readdirSync } from "node:fs"
+import { join } from "node:path"
+import type { Hasher } from "../agent/hash/hasher.ts"
+import { Host } from "../agent/host.ts"
+import { ownSelf } from "../agent/self.ts"
+import { sources } from "../agent/sources/index.ts"
+import type { Context } from "../agent/sources/source.ts"
+import type { Measurement } from "../attestation/protocol/event.ts"
+
+const folder = join(import.meta.dirname, "hosts")
+
+export const hostNames = readdirSync(folder, { withFileTypes: true })
+  .filter(each => each.isDirectory())
+  .map(each => each.name)
+
+export const on = (host: string): string => join(folder, host)
+
+export const tpm = {
+  manufacturer: "IBM",
+  vendor: "SW TPM",
+  firmware: "8217.4131.22.13878",
+  software: true,
+  banks: ["sha256"],
+}
+const weights = [
+  { name: "small", path: "/srv/models/small", links: "own" },
+  { name: "/srv/models/small.gguf", path: "/srv/models/small.gguf", links: "own" },
+] as const
+
+/** What sources see of the machine at `root`. Its programs run, as they would there. */
+export function contextOf(hasher: Hasher, root: string, more: Partial<Context> = {}): Context {
+  const smi = join(root, "usr/bin/nvidia-smi")
+  if (root !== "/" && existsSync(smi)) chmodSync(smi, 0o755)
+  return {
+    host: new Host(root, "run"),
+    hasher,
+    depth: "quick",
+    signal: new AbortController().signal,
+    progress: () => undefined,
+    self: ownSelf(),
+    tpm,
+    weights,
+    ...more,
+  }
+}
+
+/** What the source of this name says of the machine. */
+export async function measured(name: string, context: Context): Promise<readonly Measurement[]> {
+  const source = sources.find(each => each.name === name)
+  if (!source) throw new Error(`no source is called ${name}`)
+  return source.measure(context)
+}
+
+export const subject = (events: readonly Measurement[], name: string): Measurement | undefined =>
+  events.find(each => each.subject === name)
+
+/** The values of the facts of this name. */
+export const valuesOf = (event: Measurement | undefined, name: string): readonly string[] =>
+  (event?.facts ?? []).filter(([each]) => each === name).map(([, value]) => value)

@@ -1,0 +1,37 @@
+/** What is measured of each captured machine, word for word? Golden: bless with `vitest run test/sources-golden.test.ts --update`. */
+import { join } from "node:path"
+import { afterAll, expect, it } from "vitest"
+import { Hasher } from "../agent/hash/hasher.ts"
+import { sources } from "../agent/sources/index.ts"
+import { readEvent, writeEvent } from "../attestation/protocol/event.ts"
+import { contextOf, hostNames, measured, on } from "./hosts.ts"
+
+const hasher = new Hasher()
+afterAll(() => hasher.close())
+
+/** All but the agent's own code, which is another with every change. */
+const told = sources.map(({ name }) => name).filter(name => name !== "agent")
+
+async function textOf(host: string): Promise<string> {
+  const context = contextOf(hasher, on(host))
+  const parts: string[] = []
+  for (const name of told)
+    for (const event of await measured(name, context)) {
+      expect(readEvent(writeEvent(event))).toEqual(event)
+      parts.push(`${event.source} ${event.subject || "-"}: ${event.state}`)
+      parts.push(...event.facts.map(([fact, value]) => `  ${fact}: ${value}`))
+    }
+  return `${parts.join("\n")}\n`
+}
+
+it.each(hostNames)("%s", async host => {
+  const text = await textOf(host)
+  await expect(text).toMatchFileSnapshot(join(import.meta.dirname, "golden/hosts", `${host}.txt`))
+  expect(await textOf(host)).toBe(text)
+})
+
+it("is another for each machine", async () => {
+  const texts = await Promise.all(hostNames.map(textOf))
+  expect(new Set(texts).size).toBe(hostNames.length)
+  expect(hostNames.length).toBeGreaterThanOrEqual(8)
+})
