@@ -16,7 +16,7 @@ import {
   valuesUnder,
 } from "../tcg/firmware/replay.ts"
 import { type MeasureRecord, readMeasureLog, replayTogether } from "../tcg/measure-log.ts"
-import type { PcrValues } from "../tcg/pcr.ts"
+import { type PcrValues, zero } from "../tcg/pcr.ts"
 import { Malformed } from "../wire/codec.ts"
 import { sameBytes, toHex } from "../wire/text.ts"
 import { type Finding, finding } from "./finding.ts"
@@ -105,22 +105,22 @@ function account(
   const userspace = records.slice(0, together.records).flatMap(each => told(each, proven))
   return {
     facts: { ...facts, startup, quirks: quirks.map(([, quirk]) => quirk), userspace },
-    handover: new Map([...values].filter(([pcr]) => proven.has(pcr))),
+    handover: new Map([...proven].map(pcr => [pcr, values.get(pcr) ?? zero(bank)])),
     findings: [
       ...aboutUserspace,
       ...quirks.map(([pcr, quirk]) => finding("firmware.quirk", `PCR ${pcr}`, quirk, firmwareQuirks[quirk])),
       ...together.differing.map(pcr => differs(pcr, together.values, quoted)),
-      ...silent.map(pcr => finding("firmware.unaccounted", `PCR ${pcr}`, "no event", toHex(quoted.get(pcr) ?? zero))),
+      ...silent.map(pcr => finding("firmware.unaccounted", `PCR ${pcr}`, "no event", toHex(quoted.get(pcr) ?? none))),
       ...unquoted(extended, quoted),
       ...spoken(faults),
     ],
   }
 }
 
-const zero = new Uint8Array(0)
+const none = new Uint8Array(0)
 
 const differs = (pcr: number, values: PcrValues, quoted: PcrValues): Finding =>
-  finding("firmware.replay", `PCR ${pcr}`, toHex(values.get(pcr) ?? zero) || "no event", toHex(quoted.get(pcr) ?? zero))
+  finding("firmware.replay", `PCR ${pcr}`, toHex(values.get(pcr) ?? none) || "no event", toHex(quoted.get(pcr) ?? none))
 
 function readUserspace(untrusted: Uint8Array | "none"): {
   readonly records: readonly MeasureRecord[]
@@ -157,7 +157,7 @@ function admit(
   const values = new Map(replayFirmwareLog(log, bank, startupOf(log)).values)
   const quirks: (readonly [number, FirmwareQuirk])[] = []
   for (const [pcr, value] of quoted) {
-    if (sameBytes(values.get(pcr) ?? zero, value)) continue
+    if (sameBytes(values.get(pcr) ?? none, value)) continue
     const quirk = admitted.find(each => valuesUnder(each, log, bank, pcr).some(under => sameBytes(under, value)))
     if (!quirk) continue
     values.set(pcr, value)

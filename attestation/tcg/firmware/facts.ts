@@ -34,6 +34,11 @@ export type FirmwareFacts = {
   readonly events: number
   /** the PCRs whose events are proven, ascending; the facts below come from no other */
   readonly proven: readonly number[]
+  /**
+   * PCR and digest of every proven event, in the log's order. Who alters a log can keep an event from being explained below, and
+   * whoever may use the TPM can extend and explain more; this list is complete. Comparing it leaves nothing out.
+   */
+  readonly digests: readonly (readonly [pcr: number, digest: string])[]
   readonly crtmVersion: string | undefined
   readonly blobs: readonly FirmwareBlob[]
   readonly secureBoot: SecureBoot
@@ -54,6 +59,7 @@ export function firmwareFacts(log: FirmwareLog, bank: HashAlgorithm, proven: Rea
     format: log.format,
     events: log.events.length,
     proven: [...proven].toSorted((a, b) => a - b),
+    digests: events.map(({ pcr, digest }) => [pcr, digest]),
     crtmVersion: crtmVersionOf(events),
     blobs: firmwareBlobsOf(events),
     secureBoot: secureBootOf(events),

@@ -39,7 +39,7 @@ const usage: readonly (readonly EventType[])[] = [
   [...everywhere, "EFI_VARIABLE_DRIVER_CONFIG", "EFI_VARIABLE_AUTHORITY", "EFI_SPDM_DEVICE_POLICY", "EFI_SPDM_DEVICE_AUTHORITY"],
 ]
 
-/** Types whose data is believed, so that it must be what the digest is over. */
+/** Types whose data is believed, so that it must be what the digest is over. In PCR 7 there is nothing else. */
 const proving: ReadonlySet<number> = new Set([
   eventTypes.SEPARATOR,
   eventTypes.EFI_ACTION,
@@ -67,8 +67,8 @@ const spoken = (event: FirmwareEvent): string => `event ${event.index}, ${nameOf
 function eventFaults(event: FirmwareEvent, bank: HashAlgorithm): Fault[] {
   const { pcr, claimedType } = event
   const isSeparator = claimedType === eventTypes.SEPARATOR
-  if (proving.has(claimedType) && measuredContent(event, bank) === undefined)
-    return [violation(event, `${spoken(event)}, whose digest is not of its data`, "data that its digest is over")]
+  const mustProve = pcr === 7 || pcr === 8 || proving.has(claimedType)
+  if (mustProve && measuredContent(event, bank) === undefined) return [unproven(event)]
   if (pcr > lastOfFirmware) return []
   if (isSeparator && !separators.some(each => each.equals(event.data)))
     return [violation(event, `${spoken(event)} that reports an error`, "a separator of four bytes 0x00 or 0xff")]
@@ -82,6 +82,14 @@ const violation = ({ pcr }: FirmwareEvent, seen: string, wanted: string): Fault 
   pcr,
   seen,
   wanted,
+})
+
+/** In PCR 8 are boot loaders' texts: one that is not shown as it was measured hides something, yet claims nothing. */
+const unproven = (event: FirmwareEvent): Fault => ({
+  kind: event.pcr === 8 ? "unrecognised" : "violation",
+  pcr: event.pcr,
+  seen: `${spoken(event)}, whose digest is not of its data`,
+  wanted: "data that its digest is over",
 })
 
 /** In PCR 0 there are firmwares whose S-CRTM is four such bytes, and nothing that is said of PCR 0 depends on its separator. */

@@ -60,16 +60,16 @@ export const mokListsOf = (events: readonly ProvenEvent[]): LoadedFile[] =>
 export type Section = { readonly name: string; readonly digest: string }
 
 /**
- * The stub measures a section's name, then its content. The name proves itself; what follows it under the same claimed name
- * is the content.
+ * The stub measures a section's name, then its content. The name proves itself; the content is what the PCR was extended with
+ * next, whatever the log calls it.
  */
 export function sectionsOf(events: readonly ProvenEvent[]): Section[] {
-  const own = ofType(events, 11, "IPL")
+  const own = events.filter(each => each.pcr === 11)
   return own.flatMap((event, i): Section[] => {
     const name = event.content && textOf(event.content)
     const next = own[i + 1]
-    if (!name?.startsWith(".") || !next || textOf(next.untrustedData) !== name) return []
-    return [{ name, digest: next.digest }]
+    const isName = name !== undefined && /^\.[a-z0-9]{1,15}$/.test(name)
+    return isName && next && next.content === undefined ? [{ name, digest: next.digest }] : []
   })
 }
 
