@@ -1,21 +1,39 @@
 /**
- * What is the digest of this model? The same hashing as the agent's, by hand: stdout is to the byte what `sha256sum` prints
- * over the files, and the digest of that text is the model's. How files are read and hashed: `agent/hash`.
+ * What is the digest of this model, and is it the one of a manifest? The same hashing as the agent's, by hand: stdout is to the
+ * byte what `sha256sum` prints over the files, and the digest of that text is the model's. How files are read and hashed:
+ * `agent/hash`.
  */
+import { availableParallelism } from "node:os"
 import { z } from "zod"
-import { type HashedModel, hashModel } from "../agent/hash/model.ts"
-import { type Binary, fromBinary } from "../agent/hash/binary.ts"
+import { alarmText } from "../agent/hash/again.ts"
+import { DigestCache, ownCache } from "../agent/hash/cache.ts"
+import { confirmDifference, type FlatModel, flatModelWith } from "../agent/hash/check.ts"
+import { claimsOf, type ModelClaims } from "../agent/hash/claims.ts"
+import { Hasher, type HasherSettings } from "../agent/hash/hasher.ts"
+import { type HashedModel, hashModelWith } from "../agent/hash/model.ts"
+import { allowWiderInstructions } from "../agent/hash/revectorize.ts"
 import { readBounded } from "./bundle.ts"
 import { asJson, command } from "./command.ts"
 import { type Exit, Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
-import { duration, noProgress, showProgress, size } from "./progress.ts"
+import { compare, type Difference, lineOf, nameOf, readManifest, spelt } from "./manifest.ts"
+import { duration, noProgress, type Progress, showProgress, size } from "./progress.ts"
 import { plain, remark, type Terminal, writeJsonLine } from "./terminal.ts"
 
 const given = z.object({
   path: text,
   check: text.optional(),
+  full: flag,
   links: z.enum(["own", "anywhere"], "own or anywhere").default("own"),
+  engine: z.enum(["auto", "wasm", "native"], "auto, wasm or native").default("auto"),
+  workers: z
+    .string()
+    .regex(/^[1-9]\d?$/, "not 1 to 64 threads")
+    .transform(Number)
+    .refine(count => count <= 64, "not 1 to 64 threads")
+    .optional(),
+  direct: flag,
+  revectorize: flag,
   verity: flag,
   quiet: flag,
   json: flag,
@@ -27,11 +45,17 @@ export const hash = command({
   says: "hash a model: its manifest, its digest, and the fs-verity digest of each file",
   teaches:
     "Reads every file of a model once and makes two digests of each: SHA-256 and fs-verity. stdout is the manifest, to the " +
-    "byte what sha256sum prints over the files in byte order of their paths; the SHA-256 of the manifest is the model's digest.",
-  takes: [["<path>", "a file, or a folder with all files of one model"]],
+    "byte what sha256sum prints over the files in byte order of their paths; the SHA-256 of the manifest is the model's digest. " +
+    "Files that nobody has written to since they were hashed last are not read again, unless --full is given.",
+  takes: [["<path>", "a file, a folder with all files of one model, or ollama:<store>/<name>:<tag>"]],
   options: [
-    ["--check <manifest>", "compare with this manifest, and print what differs"],
+    ["--check <manifest>", "compare with this manifest, and print what differs; asks for SHA-256 alone"],
+    ["--full", "read every byte, whatever is known from earlier"],
     ["--links <where>", "own: links stay within the model; anywhere: they may lead to any file (default: own)"],
+    ["--engine <which>", "what hashes where one digest is enough: auto (the fastest here), wasm, or native"],
+    ["--workers <count>", "threads (default: one for each core, at most 8)"],
+    ["--direct", "read past the page cache, what the disk holds"],
+    ["--revectorize", "let V8 make wider instructions of the hashing core (needs Node 26)"],
     ["--verity", "print fs-verity digests in place of the manifest, as fsverity digest does"],
     ["--quiet", "no progress"],
     asJson,
@@ -42,78 +66,131 @@ export const hash = command({
   run: hashPath,
 })
 
-async function hashPath({ path, check, links, verity, quiet, json }: Given, terminal: Terminal): Promise<Exit> {
-  const wanted = check === undefined ? undefined : readManifest(await readBounded(check, 1 << 24), check)
-  const begun = terminal.now()
-  const progress = quiet || json ? noProgress : showProgress(terminal, "hashing")
-  const model = await hashModel(path, {
-    engine: "auto",
-    links,
-    signal: new AbortController().signal,
-    progress: ({ done, total }) => progress.at(done, total),
-  }).finally(progress.end)
-  const seconds = Math.max((terminal.now() - begun) / 1000, 0.001)
-  if (!quiet && !json) remark(terminal, summary(model, seconds))
-  const differences = [
-    ...(wanted === undefined ? [] : compare(wanted, readManifest(model.manifest, path))),
-    ...model.broken.map(({ name }): Difference => ({ how: "broken", name: nameOf(name) })),
-  ]
-  if (json) writeJsonLine(terminal, forScripts(model, seconds, differences))
-  else writeModel(terminal, model, { verity, compared: wanted !== undefined }, differences)
+/** The most threads unless more are asked for: more than eight outrun the disks of a workstation. */
+const usualWorkers = (): number => Math.min(availableParallelism(), 8)
+
+async function hashPath(given: Given, terminal: Terminal): Promise<Exit> {
+  if (given.check !== undefined && given.verity)
+    throw new Problem("misuse", "a manifest holds no fs-verity digests", "leave out --check or --verity")
+  const talks = !given.quiet && !given.json
+  const progress = talks ? showProgress(terminal, "hashing") : noProgress
+  const hasher = new Hasher(settingsOf(given, terminal))
+  try {
+    const work = { terminal, hasher, progress, begun: terminal.now(), talks }
+    return given.check === undefined ? await print(given, work) : await check(given, given.check, work)
+  } finally {
+    progress.end()
+    await hasher.close()
+  }
+}
+
+function settingsOf({ engine, workers, direct, revectorize }: Given, terminal: Terminal): Partial<HasherSettings> {
+  if (revectorize) allowWiderInstructions()
+  const doubt = (message: string, hint: string): void => remark(terminal, `${message}; ${hint}`)
+  return {
+    engine,
+    workers: workers ?? usualWorkers(),
+    reads: direct ? "direct" : "buffered",
+    revectorized: revectorize,
+    cache: new DigestCache(ownCache(process.env), message => remark(terminal, message)),
+    alarm: alarm => doubt(alarmText(alarm).message, alarmText(alarm).hint),
+  }
+}
+
+type Work = {
+  readonly terminal: Terminal
+  readonly hasher: Hasher
+  readonly progress: Progress
+  readonly begun: number
+  readonly talks: boolean
+}
+
+const optionsOf = ({ links }: Given, { progress }: Work): Parameters<typeof hashModelWith>[3] => ({
+  links,
+  signal: new AbortController().signal,
+  progress: ({ done, total, file }) => progress.at(done, total, file),
+})
+
+const secondsSince = ({ terminal, begun }: Work): number => Math.max((terminal.now() - begun) / 1000, 0.001)
+
+async function print(given: Given, work: Work): Promise<Exit> {
+  const { terminal, hasher, progress, talks } = work
+  const model = await hashModelWith(hasher, given.full ? "full" : "quick", given.path, optionsOf(given, work))
+  progress.end()
+  const seconds = secondsSince(work)
+  const claims = talks || given.json ? await claimsOf(model.files) : undefined
+  if (talks) for (const line of summary(model, seconds, claims)) remark(terminal, line)
+  const broken = model.broken.map(({ name }): Difference => ({ how: "broken", name: nameOf(name) }))
+  if (given.json) writeJsonLine(terminal, forScripts(model, seconds, broken, claims))
+  else {
+    terminal.out.write(given.verity ? verityLines(model) : model.manifest)
+    for (const each of broken) terminal.err.write(lineOf(each))
+  }
+  return broken.length === 0 ? "good" : "unacceptable"
+}
+
+async function check(given: Given, manifest: string, work: Work): Promise<Exit> {
+  const { terminal, hasher, progress, talks } = work
+  const wanted = readManifest(await readBounded(manifest, 1 << 26), manifest)
+  const options = optionsOf(given, work)
+  const model = await flatModelWith(hasher, given.full ? "full" : "quick", given.path, options)
+  progress.end()
+  const differences = compare(wanted, readManifest(model.manifest, given.path))
+  const differing = new Set(differences.filter(({ how }) => how === "differs").map(({ name }) => name))
+  const confirmed: string[] = []
+  for (const file of model.files.filter(({ name }) => differing.has(spelt(name))))
+    confirmed.push(`${nameOf(file.name)} (confirmed by ${await confirmDifference(hasher, file, options.signal)})`)
+  if (talks) remark(terminal, checked(model, secondsSince(work), confirmed))
+  if (given.json) writeJsonLine(terminal, checkedForScripts(model, secondsSince(work), differences))
+  else for (const each of differences) terminal.out.write(lineOf(each))
   return differences.length === 0 ? "good" : "unacceptable"
 }
 
-/** The manifest, or what differs from the wanted one. A file that its store would not know again is told in any case. */
-function writeModel(
-  { out, err }: Terminal,
-  model: HashedModel,
-  { verity, compared }: { readonly verity: boolean; readonly compared: boolean },
-  differences: readonly Difference[],
-): void {
-  if (!compared) out.write(verity ? verityLines(model) : Buffer.from(model.manifest).toString("utf8"))
-  for (const { how, name } of differences) (compared ? out : err).write(`${how.padEnd(8)} ${plain(name, 4096)}\n`)
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+
+/** For people: the digest, what was read how fast and by whom, and what the files claim. */
+function summary(model: HashedModel, seconds: number, claims: ModelClaims | undefined): string[] {
+  const { digest, files, bytes, engines, how } = model
+  const read = how.read + how.again
+  const speed = read === 0 ? "" : `, ${size(bytes)} in ${duration(seconds)}, ${size(bytes / seconds)}/s`
+  const by = `SHA-256 by ${engines.sha256}, fs-verity by ${engines.verity}`
+  const unread = how.known === 0 ? [] : [`${how.known} not read: unchanged since they were hashed (--full reads them)`]
+  const claimed = (claims?.files ?? []).flatMap(({ name, claims }) =>
+    claims.slice(0, 6).map(([key, value]) => `${nameOf(name)} claims ${key}: ${value}`),
+  )
+  const form = claims === undefined || claims.form === "files" ? [] : [`it looks like a ${claims.form}`]
+  return [
+    `sha256:${digest}  ${counted(files.length, "file")}${speed}; ${by}`,
+    ...unread,
+    ...form,
+    ...claimed.slice(0, 12),
+  ]
 }
 
-function summary({ digest, files, bytes, engines }: HashedModel, seconds: number): string {
-  const speed = `${size(bytes)} in ${duration(seconds)}, ${size(bytes / seconds)}/s`
-  const by = `SHA-256 by ${engines.sha256}, fs-verity by ${engines.verity}`
-  return `sha256:${digest}  ${files.length} ${files.length === 1 ? "file" : "files"}, ${speed}; ${by}`
+function checked({ files, bytes }: FlatModel, seconds: number, confirmed: readonly string[]): string {
+  const known = files.filter(({ by }) => by === "known").length
+  const by = [...new Set(files.map(each => each.by))].filter(each => each !== "known")
+  const speed = by.length === 0 ? "" : `, ${size(bytes)} in ${duration(seconds)}, by ${by.join(" and ")}`
+  const unread = known === 0 ? "" : `; ${known} not read: unchanged since they were hashed (--full reads them)`
+  const differ = confirmed.length === 0 ? "" : `; differs: ${confirmed.slice(0, 8).join(", ")}`
+  return `${counted(files.length, "file")}${speed}${unread}${differ}`
 }
 
 const verityLines = ({ files }: HashedModel): string =>
   files.map(({ name, verity }) => `sha256:${verity} ${plain(nameOf(name), 4096)}\n`).join("")
 
-const nameOf = (name: Binary): string => fromBinary(name).toString("utf8")
-
-/** Name (as it is spelt in the manifest) → SHA-256 in hex. */
-function readManifest(bytes: Uint8Array, path: string): ReadonlyMap<string, string> {
-  const lines = Buffer.from(bytes).toString("utf8").split("\n").slice(0, -1)
-  return new Map(
-    lines.map(line => {
-      const [, digest, name] = /^\\?([0-9a-f]{64}) [ *](.*)$/su.exec(line) ?? []
-      if (digest !== undefined && name !== undefined) return [name, digest]
-      throw new Problem("misuse", `${path} is no manifest: ${plain(line, 80)}`, "sha256sum or assay hash writes one")
-    }),
-  )
-}
-
-/** broken: not what its store promises by the name that it gave the file */
-type Difference = { readonly how: "differs" | "missing" | "new" | "broken"; readonly name: string }
-
-function compare(wanted: ReadonlyMap<string, string>, seen: ReadonlyMap<string, string>): Difference[] {
-  const names = [...new Set([...wanted.keys(), ...seen.keys()])]
-  return names.flatMap((name): Difference[] => {
-    if (!seen.has(name)) return [{ how: "missing", name }]
-    if (!wanted.has(name)) return [{ how: "new", name }]
-    return seen.get(name) === wanted.get(name) ? [] : [{ how: "differs", name }]
-  })
-}
-
-const forScripts = (model: HashedModel, seconds: number, differences: readonly Difference[]): object => ({
+const forScripts = (
+  model: HashedModel,
+  seconds: number,
+  differences: readonly Difference[],
+  claims: ModelClaims | undefined,
+): object => ({
   digest: model.digest,
   bytes: model.bytes,
   seconds,
   engines: model.engines,
+  how: model.how,
+  form: claims?.form,
   files: model.files.map(({ name, sha256, verity, size: length, link }) => ({
     name: nameOf(name),
     sha256,
@@ -121,5 +198,14 @@ const forScripts = (model: HashedModel, seconds: number, differences: readonly D
     size: length,
     link: link === "" ? null : nameOf(link),
   })),
+  claims: claims?.files.map(({ name, claims: each }) => ({ name: nameOf(name), claims: Object.fromEntries(each) })),
+  differences,
+})
+
+const checkedForScripts = (model: FlatModel, seconds: number, differences: readonly Difference[]): object => ({
+  digest: model.digest,
+  bytes: model.bytes,
+  seconds,
+  files: model.files.map(({ name, sha256, size: length, by }) => ({ name: nameOf(name), sha256, size: length, by })),
   differences,
 })

@@ -2,11 +2,11 @@
  * How far is a long hash? A line on stderr that is written over ten times a second, with rate and time left, where a person
  * watches; else one line for every tenth. The work itself only reports bytes.
  */
-import type { Terminal } from "./terminal.ts"
+import { plain, type Terminal } from "./terminal.ts"
 
-/** Told how far the work is, in bytes; `end` clears the line. */
+/** Told how far the work is, in bytes, and which file is read; `end` clears the line. */
 export type Progress = {
-  readonly at: (done: number, total: number) => void
+  readonly at: (done: number, total: number, file: string) => void
   readonly end: () => void
 }
 
@@ -20,10 +20,11 @@ export function showProgress({ err, now }: Terminal, what: string): Progress {
   const begun = now()
   let shown = begun
   let tenths = 0
-  const overwrite = (done: number, total: number): void => {
+  const overwrite = (done: number, total: number, file: string): void => {
     if (now() - shown < interval) return
     shown = now()
-    err.write(`\r\u001b[K${lineOf(what, done, total, now() - begun)}`)
+    const line = lineOf(what, done, total, now() - begun)
+    err.write(`\r\u001b[K${line}  ${plain(file, 400)}`.slice(0, err.width + 3))
   }
   const tenth = (done: number, total: number): void => {
     const reached = Math.floor((done / Math.max(total, 1)) * 10)

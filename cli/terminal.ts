@@ -17,7 +17,8 @@ export type Look = keyof typeof looks
 
 /** One of the two streams: text with its line ends, and whether a person watches it. */
 export type Output = {
-  readonly write: (text: string) => void
+  /** text, or bytes as they are */
+  write(text: string | Uint8Array): void
   readonly style: (look: Look, text: string) => string
   readonly watched: boolean
   /** characters in a line, at most 100 */

@@ -94,7 +94,7 @@ describe("what is written", () => {
       const progress = showProgress(each.terminal, "hashing")
       for (let done = 0; done <= 1000; done++) {
         each.tick(7)
-        progress.at(done << 20, 1000 << 20)
+        progress.at(done << 20, 1000 << 20, "w.gguf")
       }
       progress.end()
     }
@@ -104,7 +104,7 @@ describe("what is written", () => {
     expect(watched.said.length).toBeLessThan(75)
     expect(watched.said.every(line => line.startsWith("\r\u001b[K") && !line.includes("\n"))).toBe(true)
     expect(watched.said.at(-1)).toBe("\r\u001b[K")
-    expect(noProgress.at(1, 2)).toBeUndefined()
+    expect(noProgress.at(1, 2, "w.gguf")).toBeUndefined()
   })
 })
 

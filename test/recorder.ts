@@ -8,7 +8,7 @@ export type Recorded = { readonly exit: number; readonly out: string; readonly e
 const colours = { good: "green", doubtful: "yellow", bad: "red", strong: "bold", faint: "dim" } as const
 
 const output = (parts: string[], watched: boolean): Output => ({
-  write: text => void parts.push(text),
+  write: text => void parts.push(Buffer.from(text).toString()),
   style: (look: Look, text) => (watched ? styleText(colours[look], text, { validateStream: false }) : text),
   watched,
   width: 80,

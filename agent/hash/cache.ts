@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto"
 import { constants } from "node:fs"
 import { chmod, mkdir, open, rename, rm, unlink, writeFile } from "node:fs/promises"
+import { homedir } from "node:os"
 import { join } from "node:path"
 import { digestOfRecords, recordBytes, STRETCH_BYTES } from "../../wasm/records.ts"
 import type { Binary } from "./binary.ts"
@@ -17,6 +18,12 @@ const heading = "assay digests 1"
 /** The most bytes of a file of digests: 100,000 lines are 25 MB. */
 const limit = 64 << 20
 const line = /^([0-9:]{9,128}) ([0-9a-f]{64}) ([0-9a-f]{64})$/
+
+/** Where a person's own digests are kept (XDG Base Directory Specification). */
+export function ownCache(environment: Readonly<Record<string, string | undefined>>): string {
+  const given = environment["XDG_CACHE_HOME"]
+  return join(given?.startsWith("/") ? given : join(homedir(), ".cache"), "assay", "digests")
+}
 
 /** Digests on disk. */
 export class DigestCache {

@@ -51,9 +51,12 @@ export type How = "read" | "again" | "kernel" | "known"
 export type Found = FileDigests & {
   readonly how: How
   /** which implementation made the fs-verity digest when the file was new; SHA-256 is node:crypto's */
-  readonly verityBy: EngineName
+  readonly by: EngineName
   readonly settled: boolean
 }
+
+/** SHA-256 of a file, and who made it; known, if nobody did now. */
+export type FlatFound = Pick<FileDigests, "sha256" | "size" | "state"> & { readonly by: EngineName | "known" }
 
 /** Bytes read so far of all that must be read, and the path of one of the files that are read now. */
 export type HashProgress = (done: number, total: number, path: Binary) => void
@@ -106,7 +109,7 @@ export class Hasher {
     for (const target of targets) {
       const known = this.#known.get(target.state, depth)
       if (known === "unknown") missing.set(target.state, target)
-      else found.set(target.state, { ...known, how: "known", verityBy: "wasm", settled: true })
+      else found.set(target.state, { ...known, how: "known", by: "wasm", settled: true })
     }
     if (missing.size > 0) await this.#read([...missing.values()], found, signal, progress)
     return targets.map(({ state }) => {
@@ -116,18 +119,35 @@ export class Hasher {
     })
   }
 
-  /** SHA-256 alone of each file, every byte read, by the fastest way to that; and by whom. */
+  /** SHA-256 alone of each file, in their order, by the fastest way to that. */
   async flat(
     paths: readonly Binary[],
+    depth: Depth,
     signal: AbortSignal,
     progress: HashProgress,
-  ): Promise<{ readonly by: EngineName; readonly files: readonly Pick<Hashed, "sha256" | "size" | "state">[] }> {
+  ): Promise<readonly FlatFound[]> {
     const targets = await lookAt(this.#pool, paths, signal)
-    const round = this.#round(targets, signal, progress)
+    const missing = targets.filter(({ state }) => this.#known.get(state, depth) === "unknown")
+    const found = new Map<Target, FlatFound>()
+    if (missing.length > 0) {
+      const round = this.#round(missing, signal, progress)
+      const hashed = await this.#flat(round, missing)
+      for (const [i, { sha256, size, state, by }] of hashed.entries()) {
+        const target = missing[i]
+        if (target) found.set(target, { sha256, size, state, by })
+      }
+    }
+    return targets.flatMap(target => {
+      const known = this.#known.get(target.state, depth)
+      return found.get(target) ?? (known === "unknown" ? [] : { ...known, by: "known" })
+    })
+  }
+
+  async #flat(round: Round, targets: readonly Target[]): Promise<Hashed[]> {
     const { flat } = await this.plan()
-    const few = this.#settings.engine === "wasm" ? "wasm" : "node:crypto"
-    if (flat === "lanes") return { by: "wasm", files: await hashLanes(round, targets, few) }
-    return { by: flat, files: await hashAll(round, targets, { kind: "flat", by: flat }) }
+    const alone = this.#settings.engine === "wasm" ? "wasm" : "node:crypto"
+    if (flat === "lanes") return hashLanes(round, targets, alone)
+    return hashAll(round, targets, { kind: "flat", by: flat })
   }
 
   /** SHA-256 alone of one file by this implementation: to confirm what the other found. */
@@ -209,7 +229,7 @@ export class Hasher {
   async #readAnew(round: Round, targets: readonly Target[], found: Map<string, Found>): Promise<void> {
     const hashed = await hashAll(round, targets, this.#baseline)
     for (const [i, { kind: _, records, ...each }] of hashed.entries()) {
-      if (each.settled && each.verityBy === "wasm") this.#known.learn(each)
+      if (each.settled && each.by === "wasm") this.#known.learn(each)
       if (this.cache !== "none" && records !== "none") await this.cache.saveRecords(each, records)
       found.set(targets[i]?.state ?? "", { ...each, how: "read" })
     }
@@ -221,7 +241,7 @@ export class Hasher {
       const digests = hashed === "none" ? pair.known : hashed
       this.#known.learn(digests)
       const { sha256, verity, size, state } = digests
-      found.set(pair.state, { sha256, verity, size, state, how, verityBy: "wasm", settled: true })
+      found.set(pair.state, { sha256, verity, size, state, how, by: "wasm", settled: true })
     }
   }
 

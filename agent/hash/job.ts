@@ -47,14 +47,15 @@ export type Job = { readonly id: number; readonly stop: Int32Array; readonly tas
 /** The states of files up to the first that cannot be looked at; then `code` says why, else it is empty. */
 export type States = { readonly kind: "states"; readonly states: readonly string[]; readonly code: string }
 /**
- * `state` names the contents as long as nobody writes to the file. Digests in hex, empty where they were not asked for; `records` as wasm/verity.ts has them, of a file that has more than one. `settled` is false while the file
+ * `state` names the contents as long as nobody writes to the file. Digests in hex, empty where they were not asked for; `by` made the only digest, or the fs-verity digest where
+ * there are two: then SHA-256 is node:crypto's. `records` as wasm/verity.ts has them, of a file that has more than one. `settled` is false while the file
  * is too young to tell one write from the next by its times.
  */
 export type Hashed = {
   readonly kind: "hashed"
   readonly sha256: string
   readonly verity: string
-  readonly verityBy: EngineName
+  readonly by: EngineName
   readonly records: Uint8Array | "none"
   readonly size: number
   readonly state: string

@@ -3,7 +3,7 @@
  * is a refusal. Used by the agent's weights source and by hand alike. What its files claim to be: claims.ts.
  */
 import type { Engine } from "./engine.ts"
-import { type Depth, type Found, Hasher, type How } from "./hasher.ts"
+import { type Depth, type Found, Hasher, type HashProgress, type How } from "./hasher.ts"
 import { asBinary, type Binary, shown } from "./binary.ts"
 import type { EngineName } from "./job.ts"
 import { digestOf, manifestOf } from "./manifest.ts"
@@ -68,23 +68,22 @@ export async function hashModelWith(
   const files = await filesOf(path, options.links)
   const paths = files.map(each => each.path)
   const found = await hasher.files(paths, depth, options.signal, named(files, options))
-  await assertStill(hasher, path, files, found, options)
+  await assertStill(hasher, path, { files, found }, options)
   await remember(hasher, root, found)
   return described(hasher, root, files, found)
 }
 
 /** Progress told by the name that a file has in the model. */
-function named(files: readonly ModelFile[], { progress }: ModelOptions): Parameters<Hasher["files"]>[3] {
+export function named(files: readonly ModelFile[], { progress }: ModelOptions): HashProgress {
   const names = new Map(files.map(({ path, name }) => [path, name]))
   return (done, total, path) => progress({ done, total, file: shown(names.get(path) ?? path) })
 }
 
 /** The same files under the same names in the same states: what was read one after another belongs together. */
-async function assertStill(
+export async function assertStill(
   hasher: Hasher,
   path: string,
-  files: readonly ModelFile[],
-  found: readonly Found[],
+  { files, found }: { readonly files: readonly ModelFile[]; readonly found: readonly { readonly state: string }[] },
   { links, signal }: ModelOptions,
 ): Promise<void> {
   const after = await filesOf(path, links)
@@ -101,11 +100,9 @@ const identity = ({ name, path, link }: ModelFile): string => [name, path, link]
 
 /** Digests that took a read and will be good tomorrow go to disk. */
 async function remember(hasher: Hasher, root: Binary, found: readonly Found[]): Promise<void> {
-  if (hasher.cache === "none" || !found.some(({ how }) => how === "read")) return
-  await hasher.cache.save(
-    root,
-    found.filter(({ settled, verityBy }) => settled && verityBy === "wasm"),
-  )
+  const lasting = found.filter(({ settled, by }) => settled && by === "wasm")
+  if (hasher.cache === "none" || lasting.length === 0 || !found.some(({ how }) => how === "read")) return
+  await hasher.cache.save(root, lasting)
 }
 
 async function described(
@@ -121,7 +118,7 @@ async function described(
   const manifest = manifestOf(hashed)
   const how = { read: 0, again: 0, kernel: 0, known: 0 }
   for (const each of found) how[each.how] += 1
-  const verity = found.some(({ verityBy }) => verityBy === "node:crypto") ? "node:crypto" : "wasm"
+  const verity = found.some(({ by }) => by === "node:crypto") ? "node:crypto" : "wasm"
   const again = how.again > 0 ? (await hasher.plan()).again.by : "none"
   return {
     root,

@@ -94,7 +94,7 @@ function readAll(file: number, expected: number, consumer: Consumer, { pace, pro
   return size === expected ? size : "changed"
 }
 
-type Digests = Pick<Hashed, "sha256" | "verity" | "verityBy" | "records">
+type Digests = Pick<Hashed, "sha256" | "verity" | "by" | "records">
 /** Where the next bytes go (never empty; aligned for direct reads), that they came, and what came of all. */
 type Consumer = {
   readonly room: Uint8Array
@@ -132,8 +132,8 @@ function consumerFor(reading: Reading, core: Core | "none"): Consumer {
   }
 }
 
-const inHex = ({ digest, records }: VerityDigest, verityBy: EngineName): Omit<Digests, "sha256"> => ({
-  verityBy,
+const inHex = ({ digest, records }: VerityDigest, by: EngineName): Omit<Digests, "sha256"> => ({
+  by,
   verity: Buffer.from(digest).toString("hex"),
   records: records.length > DIGEST_BYTES ? new Uint8Array(records) : "none",
 })
@@ -159,7 +159,7 @@ function flatConsumer(core: Core | "none", by: "node:crypto" | "wasm"): Consumer
     digests: () => ({
       sha256: own ? Buffer.from(own.digest()).toString("hex") : native.digest("hex"),
       verity: "",
-      verityBy: by,
+      by: by,
       records: "none",
     }),
   }

@@ -2,14 +2,24 @@
  * How is a number of files shared out among threads so that all stay busy? Large files one each, the longest first; small
  * ones many to a job; a lone huge file that is known, in pieces. What is computed of which file: hasher.ts.
  */
+import { stat } from "node:fs/promises"
 import { digestOfRecords } from "../../wasm/records.ts"
 import { BLOCK_BYTES } from "../../wasm/tree.ts"
-import { type Answer, type EngineName, type Hashed, type Reading, type Reads, sizeIn, type States } from "./job.ts"
-import { type Binary, shown } from "./binary.ts"
+import {
+  type Answer,
+  type EngineName,
+  type Hashed,
+  type Reading,
+  type Reads,
+  sizeIn,
+  stateOf,
+  type States,
+} from "./job.ts"
+import { type Binary, fromBinary, shown } from "./binary.ts"
 import { cuts } from "./pieces.ts"
 import { fewestTogether } from "./engine.ts"
 import type { Pool } from "./pool.ts"
-import { CannotHash, refusal, unsettled } from "./refusal.ts"
+import { CannotHash, oddity, refusal, refuse, unsettled } from "./refusal.ts"
 
 /** A file to read: its path, its state when it was looked at, and its size in bytes. */
 export type Target = { readonly path: Binary; readonly state: string; readonly size: number }
@@ -27,11 +37,14 @@ export type Round = {
 
 /** Files and bytes in one job, where files are small. */
 const batch = { files: 256, bytes: 8 << 20 } as const
+/** So few files are looked at without starting a thread for it. */
+const fewLooks = 64
 /** What one thread reads at a time of a file that several share: a multiple of 512 KiB. */
 const share = 64 << 20
 
 /** The state and size of each file. Throws {@link CannotHash}. */
 export async function lookAt(pool: Pool, paths: readonly Binary[], signal: AbortSignal): Promise<Target[]> {
+  if (paths.length <= fewLooks) return Promise.all(paths.map(lookAtOne))
   const groups = Array.from({ length: Math.ceil(paths.length / batch.files) }, (_, i) =>
     paths.slice(i * batch.files, (i + 1) * batch.files),
   )
@@ -45,6 +58,12 @@ export async function lookAt(pool: Pool, paths: readonly Binary[], signal: Abort
     })
   })
   return looks.flat()
+}
+
+async function lookAtOne(path: Binary): Promise<Target> {
+  const status = await stat(fromBinary(path), { bigint: true }).catch(error => refuse(path, error))
+  if (!status.isFile()) throw oddity(path)
+  return { path, state: stateOf(status), size: Number(status.size) }
 }
 
 /** What one read gives of each file, in their order. Throws {@link CannotHash}, and the signal's reason. */

@@ -69,7 +69,7 @@ class FileSource implements Source {
     if (!before?.isFile()) return { kind: "failed", code: "ENODEV" }
     if (BigInt(this.#size) !== before.size || !same(before, this.#file)) return { kind: "changed" }
     const settled = isSettled(before, this.#began)
-    const nothing = { sha256: "", verity: "", verityBy: "wasm", records: "none" } as const
+    const nothing = { sha256: "", verity: "", by: "wasm", records: "none" } as const
     return { kind: "hashed", ...nothing, size: this.#size, state: stateOf(before), settled }
   }
 }

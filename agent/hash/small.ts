@@ -58,7 +58,7 @@ const half = (sha256: string, before: BigIntStats, began: bigint): Hashed => ({
   kind: "hashed",
   sha256,
   verity: "",
-  verityBy: "wasm",
+  by: "wasm",
   records: "none",
   size: Number(before.size),
   state: stateOf(before),

@@ -160,8 +160,8 @@ function flat(): Pass {
   return {
     prepare: () => hasher("hasher-flat", "auto", 1).plan(),
     async run(paths) {
-      const found = await hasher("hasher-flat", "auto", 1).flat(paths.map(asBytes), never, () => undefined)
-      return found.files.map(({ sha256 }) => sha256).join(" ")
+      const found = await hasher("hasher-flat", "auto", 1).flat(paths.map(asBytes), "full", never, () => undefined)
+      return found.map(({ sha256 }) => sha256).join(" ")
     },
   }
 }

@@ -51,7 +51,7 @@ const hashByHand = ({ house, steps, run }: Act, attested: string | undefined): P
   steps.step("hash by hand", async going => {
     going("assay hash reads the model too")
     const path = /^path = (".*")$/m.exec(readFileSync(house.agent, "utf8"))?.[1] ?? '""'
-    const done = await run(["hash", String(JSON.parse(path)), "--links", "anywhere", "--json"])
+    const done = await run(["hash", String(JSON.parse(path)), "--links", "anywhere", "--full", "--json"])
     const { digest, bytes, seconds, engines } = hashed.parse(JSON.parse(done.out))
     if (`sha256:${digest}` !== attested)
       throw new Error(`by hand the model is sha256:${digest}, attested is ${attested}`)
