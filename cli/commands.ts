@@ -1,16 +1,18 @@
 /** Which commands are there? One row each, in the order in which a person meets them. */
 import { agent } from "./agent.ts"
 import { exportCommand } from "./archive.ts"
+import { attesters, retire } from "./attesters.ts"
 import { challenge } from "./challenge.ts"
 import { clear } from "./clear.ts"
 import { collector } from "./collector.ts"
 import type { Command } from "./command.ts"
 import { doctor } from "./doctor.ts"
 import { hash } from "./hash.ts"
-import { invite, revoke } from "./invite.ts"
+import { invitations, invite, revoke } from "./invite.ts"
 import { join } from "./join.ts"
 import { measure } from "./measure.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
+import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
 import { show } from "./show.ts"
 import { status } from "./status.ts"
 import { verifyCommand } from "./verify.ts"
@@ -20,9 +22,15 @@ export const commands: readonly Command[] = [
   collector,
   invite,
   revoke,
+  invitations,
+  rootsAdd,
+  rootsList,
+  rootsWithdraw,
   agent,
   join,
   status,
+  attesters,
+  retire,
   challenge,
   referenceRecord,
   referenceShow,

@@ -1,11 +1,12 @@
 /** How is a machine, or an outside verifier, let in? By an invitation under a person's name; and how is one taken back? */
 import { z } from "zod"
+import type { CollectorVerbs } from "../collector/verbs.ts"
 import { attesterName, flag, text, wholeNumber } from "./given.ts"
-import { askOffice } from "./office.ts"
+import { askOffice, type Office } from "./office.ts"
 import { asJson, command } from "./command.ts"
 import { configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
-import { remark, writeJsonLine } from "./terminal.ts"
+import { type Output, plain, remark, writeJsonLine } from "./terminal.ts"
 
 export const invite = command({
   name: "invite",
@@ -68,3 +69,42 @@ export const revoke = command({
     return revoked ? "good" : "failed"
   },
 })
+
+type Listed = z.infer<CollectorVerbs["invitations"]["answer"]>["invitations"][number]
+
+export const invitations = command({
+  name: "invitations",
+  says: "list the invitations that were made, newest first",
+  teaches:
+    "Who invited whom, until when, and what became of it. The secret of an invitation is not kept: what is shown here " +
+    "lets nobody in.",
+  takes: [],
+  options: [configOf("collector"), asJson],
+  examples: ["assay invitations", "assay invitations --json | jq -r '.invitations[] | select(.state == \"open\").id'"],
+  exits: ["good", "failed", "misuse", "missing", "configuration"],
+  reads: z.object({ config: text.optional(), json: flag }),
+  run: async ({ config, json }, terminal) => {
+    const all = await askOffice(config, listed)
+    if (json) writeJsonLine(terminal, { invitations: all })
+    else for (const each of all) writeInvitation(terminal.out, each)
+    if (!json && all.length === 0) remark(terminal, "none was made yet: assay invite --by NAME")
+    return "good"
+  },
+})
+
+async function listed(office: Office): Promise<Listed[]> {
+  const all: Listed[] = []
+  let before: string | null = null
+  do {
+    const page: z.infer<CollectorVerbs["invitations"]["answer"]> = await office.call("invitations", { before })
+    all.push(...page.invitations)
+    before = page.next
+  } while (before !== null)
+  return all
+}
+
+function writeInvitation(out: Output, { id, purpose, name, by, expires, accept, state }: Listed): void {
+  const whom = `${purpose} ${plain(name)}, by ${plain(by)}, until ${expires.slice(0, 16)}Z`
+  const only = accept === null ? "" : `, for EK ${accept.ek.slice(0, 16)}… only`
+  out.write(`  ${id}  ${state.padEnd(8)}  ${whom}${only}\n`)
+}

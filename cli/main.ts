@@ -63,9 +63,10 @@ function declare(line: Line, row: Command, terminal: Terminal, ended: (exit: Exi
 
 function group(line: Line, name: string): Line {
   const there = line.commands.find(each => each.name() === name)
+  const about = name.endsWith("s") ? name : `a ${name}`
   return (
     there ??
-    line.command(name).summary(`commands about a ${name}`).helpCommand(false).helpOption("-h, --help", "how it is used")
+    line.command(name).summary(`commands about ${about}`).helpCommand(false).helpOption("-h, --help", "how it is used")
   )
 }
 

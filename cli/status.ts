@@ -8,8 +8,10 @@ import { agentSocket, agentVerbs, type Status as AgentStatus } from "../agent/ve
 import { type CollectorVerbs, type Shown, socketName, verbs } from "../collector/verbs.ts"
 import { type Caller, CallFailed, openCaller, type Verbs } from "../local/call.ts"
 import { fromBase64, toHex } from "../attestation/wire/text.ts"
+import { spoken } from "../attestation/appraise/endorsement.ts"
 import { asJson, command } from "./command.ts"
 import { agentConfiguration, collectorConfiguration } from "./configuration.ts"
+import { fleetOf } from "./attesters.ts"
 import { type Exit, Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
 import { duration, size } from "./progress.ts"
@@ -80,16 +82,6 @@ async function ofThisMachine({ agentConfig, collectorConfig, json }: Given, term
   return "good"
 }
 
-async function fleetOf(office: Caller<CollectorVerbs>): Promise<Shown[]> {
-  const fleet: Shown[] = []
-  for (let after: string | null = ""; after !== null; ) {
-    const page: z.infer<CollectorVerbs["attesters"]["answer"]> = await office.call("attesters", { after })
-    fleet.push(...page.attesters)
-    after = page.next
-  }
-  return fleet
-}
-
 function writeAgent(
   out: Output,
   { attester, collector, connection, evidence, ...rest }: AgentStatus,
@@ -128,7 +120,12 @@ function writeOffice({ out, now }: Terminal, identity: Identity, fleet: readonly
 
 function fleetLine(out: Output, each: Shown, now: number): string {
   const when = each.fresh === null ? "never answered" : ago(each.fresh, now)
-  const how = [each.stale ? "stale" : "fresh", each.connected ? "connected" : "away", when].join(", ")
+  const how = [
+    ...(each.retired ? ["retired"] : []),
+    each.stale ? "stale" : "fresh",
+    each.connected ? "connected" : "away",
+    when,
+  ].join(", ")
   return `${each.attester.slice(0, 16)}…  ${stateOf(out, each)}  ${plain(each.label, 32).padEnd(16)}  ${how}`
 }
 
@@ -152,15 +149,22 @@ async function ofOne(attester: string, { collectorConfig, json }: Given, termina
   if (json) writeJsonLine(terminal, forScripts(one))
   else writeOne(terminal, one)
   const { state, stale } = one.standing
-  return (state === "affirming" || state === "warning") && !stale ? "good" : "unacceptable"
+  const counts = !one.retired && !stale
+  return (state === "affirming" || state === "warning") && counts ? "good" : "unacceptable"
 }
 
-function writeOne({ out, now }: Terminal, { standing, enrolled, answer, incidents, gaps, reference }: One): void {
+function writeOne(
+  { out, now }: Terminal,
+  { standing, enrolled, retired, aliases, answer, incidents, gaps, reference }: One,
+): void {
   row(out, "attester", standing.attester)
   row(out, "label", plain(standing.label))
   row(out, "standing", `${stateOf(out, standing).trim()}${standing.stale ? ", stale" : ""}`)
   row(out, "connection", standing.connected ? "connected" : "away")
   row(out, "enrolled", `${enrolled.at}, number ${enrolled.number}`)
+  row(out, "TPM", plain(spoken(enrolled.endorsement)))
+  if (retired) row(out, "retired", `${retired.at}, by ${plain(retired.by)}: ${plain(retired.reason)}`)
+  for (const each of aliases) row(out, "alias", `${each}, another EK of the same TPM`)
   row(out, "reference", reference ?? "none recorded")
   for (const { evidence, missing } of gaps)
     row(out, "gap", `before ${evidence}: ${missing ?? "what came before"} is missing`)

@@ -16,6 +16,9 @@ import { readCel } from "../attestation/tcg/cel.ts"
 import { CallFailed, type Handlers } from "../local/call.ts"
 import type { Ended } from "./challenge.ts"
 import type { Verifier } from "./conclude.ts"
+import { spoken } from "../attestation/appraise/endorsement.ts"
+import { administerTrust, retire } from "./administer-trust.ts"
+import { inForce } from "./endorse.ts"
 import { newInvitation } from "./enrol.ts"
 import type { Parts } from "./parts.ts"
 import { shortFindings } from "./shorten.ts"
@@ -40,6 +43,7 @@ export const administer = (office: Office): Handler => ({
   identity: () => identify(office),
   invite: request => invite(office, request),
   revoke: async ({ id, by }) => ({ revoked: await office.parts.store.revoke(id, by, office.parts.now()) }),
+  ...administerTrust(office),
   attesters: request => list(office, request),
   status: async ({ attester }) => status(office, await the(office, attester)),
   challenge: async ({ attester, depth }) => challenge(office, (await the(office, attester)).attester, depth),
@@ -48,6 +52,7 @@ export const administer = (office: Office): Handler => ({
   "reference-record": async ({ attester, by }) => record(office, (await the(office, attester)).attester, by),
   "reference-show": async ({ attester, offset }) =>
     showReference(office, (await the(office, attester)).attester, offset),
+  retire: async ({ attester, by, reason }) => retire(office, (await the(office, attester)).attester, { by, reason }),
   clear: async ({ attester, by, reason }) => clear(office, (await the(office, attester)).attester, by, reason),
 })
 
@@ -98,9 +103,12 @@ async function shown({ parts, started }: Office, { attester, label }: Row): Prom
   const standing = await parts.store.standing(attester)
   const { state, stale } = shownAt(standing, parts.now(), parts.config.challenge.stale * 1000)
   const { fresh } = standing
+  const enrolment = await parts.store.enrolment(attester)
+  const endorsement = await inForce(parts.store, enrolment?.endorsement ?? { kind: "unendorsed" })
   return {
     ...{ attester, label, state, stale: stale || fresh === null || fresh < started },
     ...{ fresh: fresh === null ? null : instantOf(fresh), connected: parts.fleet.get(attester) !== undefined },
+    ...{ retired: (await parts.store.retirement(attester)) !== undefined, endorsement: spoken(endorsement) },
   }
 }
 
@@ -109,7 +117,10 @@ async function status(office: Office, row: Row): Promise<Answer<"status">> {
   const { attester } = row
   const enrolment = await store.enrolment(attester)
   if (!enrolment) throw new CallFailed("no attester of this name is enrolled", "list them with: assay attesters")
-  const { number, at, ak, endorsement } = enrolment
+  const { number, at, ak } = enrolment
+  const endorsement = await inForce(store, enrolment.endorsement)
+  const retirement = await store.retirement(attester)
+  const aliases = (await store.aliases(attester)).flatMap(each => [each.attester, each.alias])
   const newest = await store.newest(attester, "timely")
   const reference = await referenceOf(office, attester)
   const incidents = await store.incidents(attester, 20)
@@ -117,6 +128,8 @@ async function status(office: Office, row: Row): Promise<Answer<"status">> {
   return {
     standing: await shown(office, row),
     enrolled: { number, at: instantOf(at), ak, endorsement },
+    retired: retirement ? { at: instantOf(retirement.at), by: retirement.by, reason: retirement.reason } : null,
+    aliases: [...new Set(aliases)].filter(each => each !== attester).slice(0, 16),
     answer: newest ? answered(newest) : null,
     incidents: incidents.map(({ at, kind, evidence, findings, says }) => ({
       ...{ at: instantOf(at), kind, evidence, findings: shortFindings(findings), says },

@@ -1,20 +1,16 @@
 /** Who was invited and who was let in, in SQLite. What must hold of it: `store.ts`. */
 import { z } from "zod"
+import { endorsement } from "../attestation/appraise/endorsement.ts"
 import { identity } from "../attestation/protocol/message.ts"
 import type { Database } from "./database.ts"
 import type { Admission, Enrolment, InvitationState } from "./store.ts"
 
 const accept = z.strictObject({ ek: z.string(), by: z.string(), reason: z.string() })
-const endorsement = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("unendorsed") }),
-  z.strictObject({ kind: z.literal("accepted"), by: z.string(), reason: z.string() }),
-])
-
 /** A column of JSON that we wrote. */
 const json = <T>(schema: z.ZodType<T>) => z.string().transform(text => schema.parse(JSON.parse(text)))
 const flag = z.int().transform(n => n !== 0)
 
-const invitationRow = z.strictObject({
+export const invitationRow = z.strictObject({
   id: z.string(),
   purpose: z.enum(["attester", "verifier"]),
   name: z.string(),
@@ -25,6 +21,10 @@ const invitationRow = z.strictObject({
   revoked: flag,
   used: flag,
 })
+
+export const invitationColumns = `id, purpose, name, by, issued, expires, accept,
+  EXISTS (SELECT 1 FROM revocation WHERE invitation = id) AS revoked,
+  EXISTS (SELECT 1 FROM enrolment WHERE invitation = invitation.id) AS used`
 
 const enrolmentRow = z.strictObject({
   attester: z.string(),
@@ -84,14 +84,7 @@ export function admission(db: Database): Admission {
 }
 
 function invitationOf(db: Database, id: string): InvitationState | undefined {
-  return db.one(
-    invitationRow,
-    `SELECT id, purpose, name, by, issued, expires, accept,
-       EXISTS (SELECT 1 FROM revocation WHERE invitation = id) AS revoked,
-       EXISTS (SELECT 1 FROM enrolment WHERE invitation = invitation.id) AS used
-     FROM invitation WHERE id = ?`,
-    id,
-  )
+  return db.one(invitationRow, `SELECT ${invitationColumns} FROM invitation WHERE id = ?`, id)
 }
 
 function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | "refused" | "taken" {

@@ -2,7 +2,7 @@
  * What follows from evidence that is authentic? Whether it continues what was seen, whether it is acceptable, what result is
  * signed, and how the attester stands after it: decided from one state of the store, and written only if that still holds.
  */
-import { type Appraisal, appraise, type Tier } from "../attestation/appraise/appraise.ts"
+import { type Appraisal, appraise, type Endorsement, type Tier } from "../attestation/appraise/appraise.ts"
 import { authorityOf, verdictOf, writeResult } from "../attestation/appraise/result.ts"
 import { after } from "../attestation/appraise/state.ts"
 import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
@@ -10,9 +10,11 @@ import { payloadTypes, seal } from "../attestation/protocol/dsse.ts"
 import { continuity, type History, type Seen } from "../attestation/verify/continuity.ts"
 import { type Finding, finding, refused } from "../attestation/verify/finding.ts"
 import type { VerifiedEvidence } from "../attestation/verify/verify.ts"
+import { inForce } from "./endorse.ts"
 import type { ResultKey } from "./keys.ts"
 import type { Question } from "./question.ts"
 import type { Enrolment, Entry, Gap, Neighbours, Store, VersionedStanding } from "./store.ts"
+import type { Retirement } from "./trust.ts"
 
 /** Who concludes: named in every result. `build` is the SHA-256 of its own code. */
 export type Verifier = { readonly version: string; readonly build: string; readonly key: ResultKey }
@@ -45,6 +47,7 @@ export async function conclude(store: Store, verifier: Verifier, given: Case): P
   for (let attempt = 0; attempt < attempts; attempt++) {
     const ground = await groundOf(store, given)
     const { evidence } = given
+    if (ground.retired) return { kind: "refused", findings: [retired(ground.retired)] }
     const breaks = [...continuity(historyFrom(ground.near, given), evidence), ...shrunk(ground.near, evidence)]
     if (refused(breaks)) return { kind: "refused", findings: breaks }
     const { entry, findings } = entryFrom(verifier, given, ground, breaks)
@@ -63,9 +66,14 @@ type Ground = {
   readonly gaps: readonly Gap[]
   readonly reference: Reference | "none recorded"
   readonly standing: VersionedStanding
+  readonly endorsement: Endorsement
+  readonly retired: Retirement | undefined
 }
 
-async function groundOf(store: Store, { evidence: { body, quote } }: Case): Promise<Ground> {
+const retired = ({ at, by, reason }: Retirement): Finding =>
+  finding("attester.retired", "attester", `retired by ${by} on ${instantOf(at)}: ${reason}`, "one that is enrolled")
+
+async function groundOf(store: Store, { evidence: { body, quote }, enrolment }: Case): Promise<Ground> {
   const { attester, chain } = body
   const reference = await store.reference(attester)
   return {
@@ -78,6 +86,8 @@ async function groundOf(store: Store, { evidence: { body, quote } }: Case): Prom
     }),
     gaps: await store.gaps(attester, gapsNamed),
     reference: reference ? readReference(reference) : "none recorded",
+    endorsement: await inForce(store, enrolment.endorsement),
+    retired: await store.retirement(attester),
   }
 }
 
@@ -109,12 +119,11 @@ function shrunk({ newer }: Neighbours, { log }: VerifiedEvidence): Finding[] {
 function entryFrom(
   verifier: Verifier,
   given: Case,
-  { gaps, reference, standing }: Ground,
+  { gaps, reference, standing, endorsement }: Ground,
   breaks: readonly Finding[],
 ): { entry: Entry; findings: readonly Finding[] } {
   const { evidence, enrolment, question, received } = given
   const { body, quote, digest } = evidence
-  const { endorsement } = enrolment
   const appraisal = appraise(evidence, { reference, endorsement, findings: [...breaks, ...gaps.map(openGap)] })
   const asked = question.timely ? (question.nonce?.issued ?? null) : null
   const entry: Entry = {

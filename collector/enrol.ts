@@ -1,12 +1,10 @@
 /**
  * May this attester be let in? An operator's invitation, a machine whose TPM proves that EK and AK live in it, and keys that are
- * worth something. What is kept of it: `store.ts`. Who says that the TPM is a real one: the endorsement, which stays open
- * unless a named person vouched for this very EK in the invitation.
+ * worth something. What is kept of it: `store.ts`. Who says that the TPM is a real one: `endorse.ts`.
  */
 import { createHash, generateKeyPairSync, randomBytes, timingSafeEqual } from "node:crypto"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { fromBase64, toHex } from "../attestation/wire/text.ts"
-import type { Endorsement } from "../attestation/appraise/appraise.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
 import { whyNotEndorsement } from "../attestation/tcg/creation.ts"
 import { type Chance, type Credential, makeCredential } from "../attestation/tcg/credential.ts"
@@ -18,6 +16,7 @@ import {
   readPublic,
   whyNoAttestationKey,
 } from "../attestation/tcg/public.ts"
+import { endorse } from "./endorse.ts"
 import type { Enrolment, Invitation, InvitationState, Store } from "./store.ts"
 import { looksLikeRoca, whyWeakEd25519 } from "./weak-key.ts"
 
@@ -79,7 +78,7 @@ export async function consider(
       label,
       invitation: invitation.id,
       identity,
-      endorsement: endorsementBy(invitation),
+      endorsement: await endorse(store, identity, invitation, now),
     },
     credential: makeCredential(ek, ak, secret, chanceFor(ek)),
     secret,
@@ -95,14 +94,35 @@ export async function admit(
 ): Promise<Enrolment | Refused> {
   if (secret.length !== candidate.secret.length || !timingSafeEqual(secret, candidate.secret))
     return { refused: "the TPM did not open the credential: EK and AK are not in one TPM" }
+  const retired = await whyRetired(store, candidate.enrolment)
+  if (retired !== undefined) return { refused: retired }
   const enrolled = await store.enrol({ ...candidate.enrolment, at: now })
   if (enrolled === "refused") return { refused: "the invitation was used meanwhile: ask for a new one" }
-  if (enrolled === "taken") return { refused: "another attester has this AK or this evidence key" }
+  if (enrolled === "taken") return { refused: await whyTaken(store, candidate.enrolment, now) }
   return enrolled
 }
 
-const endorsementBy = ({ accept }: Invitation): Endorsement =>
-  accept === null ? { kind: "unendorsed" } : { kind: "accepted", by: accept.by, reason: accept.reason }
+type Applied = Candidate["enrolment"]
+
+/** A retired machine comes back, under any of its EKs, only if a person names that EK. */
+async function whyRetired(store: Store, { attester, endorsement }: Applied): Promise<string | undefined> {
+  if (endorsement.kind === "accepted") return undefined
+  const others = (await store.aliases(attester)).flatMap(each => [each.attester, each.alias])
+  for (const name of new Set([attester, ...others])) {
+    const retirement = await store.retirement(name)
+    if (retirement)
+      return `this TPM was retired by ${retirement.by}: only an invitation that accepts its EK by name lets it in again`
+  }
+  return undefined
+}
+
+/** A TPM that opened a credential for this EK with an AK that is enrolled under another has both EKs: they are one machine's. */
+async function whyTaken(store: Store, { attester, ak }: Applied, at: number): Promise<string> {
+  const owner = await store.ownerOf(ak)
+  if (owner === undefined || owner === attester) return "another attester has this evidence key"
+  await store.alias({ attester: owner, alias: attester, at })
+  return `this AK is enrolled under another EK of the same TPM, as ${owner}`
+}
 
 /** Everything that speaks against an identity; empty when it may be enrolled. */
 export function whyUnfit(identity: Identity): string[] {

@@ -17,14 +17,15 @@ const appendOnly = [
   "reference",
 ]
 
-const guards = appendOnly
-  .flatMap(table =>
-    ["UPDATE", "DELETE"].map(
-      act => `CREATE TRIGGER ${table}_no_${act.toLowerCase()} BEFORE ${act} ON ${table}
+const guards = (tables: readonly string[]): string =>
+  tables
+    .flatMap(table =>
+      ["UPDATE", "DELETE"].map(
+        act => `CREATE TRIGGER ${table}_no_${act.toLowerCase()} BEFORE ${act} ON ${table}
         BEGIN SELECT RAISE(ABORT, '${table} is append-only'); END;`,
-    ),
-  )
-  .join("\n")
+      ),
+    )
+    .join("\n")
 
 const first = `
 CREATE TABLE invitation (
@@ -97,11 +98,32 @@ CREATE TABLE incident (
   findings TEXT NOT NULL, says TEXT NOT NULL
 ) STRICT;
 CREATE INDEX incident_attester ON incident (attester, id);
-${guards}
+${guards(appendOnly)}
+`
+
+const trustTables = ["certificate", "withdrawal", "retirement", "alias"]
+
+const second = `
+CREATE TABLE certificate (
+  id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, bytes BLOB NOT NULL, role TEXT NOT NULL CHECK (role IN ('root', 'intermediate')),
+  maker TEXT NOT NULL, by TEXT, reason TEXT, at INTEGER NOT NULL, CHECK ((by IS NULL) = (reason IS NULL))
+) STRICT;
+CREATE INDEX certificate_fingerprint ON certificate (fingerprint);
+CREATE TABLE withdrawal (
+  certificate INTEGER PRIMARY KEY REFERENCES certificate, by TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE retirement (
+  attester TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY (attester, number), FOREIGN KEY (attester, number) REFERENCES enrolment (attester, number)
+) STRICT;
+CREATE TABLE alias (
+  attester TEXT NOT NULL, alias TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (attester, alias)
+) STRICT;
+${guards(trustTables)}
 `
 
 /** Step i brings a store from version i to i + 1. */
-export const schema: readonly string[] = [first]
+export const schema: readonly string[] = [first, second]
 
 /** The tables whose rows are never changed. */
-export const appendOnlyTables: readonly string[] = appendOnly
+export const appendOnlyTables: readonly string[] = [...appendOnly, ...trustTables]

@@ -1,15 +1,22 @@
 /**
  * How is the store kept on one machine? In one SQLite file: `admission.sqlite.ts` holds who was let in, `archive.sqlite.ts` what
- * they showed, `register.sqlite.ts` how they stand. What must hold of all three is in `store.ts`.
+ * they showed, `register.sqlite.ts` how they stand, `trust.sqlite.ts` who is trusted. What must hold of them is in `store.ts`.
  */
 import { admission } from "./admission.sqlite.ts"
 import { archive } from "./archive.sqlite.ts"
 import { Database } from "./database.ts"
 import { register } from "./register.sqlite.ts"
 import type { Store } from "./store.ts"
+import { trust } from "./trust.sqlite.ts"
 
 /** Opens the store in the file at `path`, making it if need be. Throws StoreUnusable. */
 export function openSqlite(path: string): Store {
   const db = new Database(path)
-  return Object.freeze({ ...admission(db), ...archive(db), ...register(db), close: async () => db.close() })
+  return Object.freeze({
+    ...admission(db),
+    ...archive(db),
+    ...register(db),
+    ...trust(db),
+    close: async () => db.close(),
+  })
 }

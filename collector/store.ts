@@ -10,6 +10,7 @@ import type { Standing } from "../attestation/appraise/state.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
+import type { Trust } from "./trust.ts"
 
 /** `id` is the SHA-256 of the token, in hex: the token itself is never kept. */
 export type Invitation = {
@@ -182,6 +183,6 @@ export interface Register {
   reference(attester: string): Promise<Uint8Array | undefined>
 }
 
-export interface Store extends Admission, Archive, Register {
+export interface Store extends Admission, Archive, Register, Trust {
   close(): Promise<void>
 }

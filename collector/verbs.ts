@@ -4,6 +4,7 @@
  */
 import { z } from "zod"
 import { tiers } from "../attestation/appraise/appraise.ts"
+import { decision, endorsement } from "../attestation/appraise/endorsement.ts"
 import { tpmName } from "../attestation/protocol/evidence.ts"
 import { identity } from "../attestation/protocol/message.ts"
 import { base64, base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
@@ -19,11 +20,6 @@ const reason = line(300).min(1)
 const whom = line(253).min(1)
 const findings = z.array(found).max(64)
 const tier = z.enum(tiers)
-const endorsement = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("unendorsed") }),
-  z.strictObject({ kind: z.literal("accepted"), by: line(128), reason: line(300) }),
-])
-
 /** How an attester stands at the moment of asking. */
 const standing = z.strictObject({
   attester: tpmName,
@@ -34,6 +30,9 @@ const standing = z.strictObject({
   /** when the nonce of the newest answer in time was issued, or null */
   fresh: instant.nullable(),
   connected: z.boolean(),
+  retired: z.boolean(),
+  /** who vouches for its EK, in words */
+  endorsement: line(512),
 })
 export type Shown = z.infer<typeof standing>
 
@@ -44,6 +43,20 @@ const incident = z.strictObject({
   findings,
   says: line(512),
 })
+
+/** Who retired an attester, when and why. */
+const retirement = z.strictObject({ at: instant, by: line(128), reason: line(300) })
+export type Retired = z.infer<typeof retirement>
+
+/** An admitted certificate of a TPM maker; `admitted` by whom, or because the table of makers' roots lists it. */
+const admittedCertificate = z.strictObject({
+  fingerprint: hex(32),
+  role: z.enum(["root", "intermediate"]),
+  maker: line(128),
+  approval: z.union([z.literal("listed"), decision]),
+  at: instant,
+})
+export type AdmittedRow = z.infer<typeof admittedCertificate>
 
 /** A piece of something longer: `length` is of the whole. */
 const piece = z.strictObject({ length: count(1 << 30), bytes: base64(1 << 20) })
@@ -87,6 +100,57 @@ export const verbs = {
     request: z.strictObject({ id: hex(32), by: person }),
     answer: z.strictObject({ revoked: z.boolean() }),
   },
+  /** invitations, newest first, issued before this; `next` is what to ask for after these, or null */
+  invitations: {
+    request: z.strictObject({ before: instant.nullable() }),
+    answer: z.strictObject({
+      invitations: z
+        .array(
+          z.strictObject({
+            id: hex(32),
+            purpose: z.enum(["attester", "verifier"]),
+            name: line(64),
+            by: line(128),
+            issued: instant,
+            expires: instant,
+            /** the EK that it is bound to, and who vouches for that one */
+            accept: z.strictObject({ ek: tpmName, by: line(128), reason: line(300) }).nullable(),
+            state: z.enum(["open", "used", "revoked", "expired"]),
+          }),
+        )
+        .max(200),
+      next: instant.nullable(),
+    }),
+  },
+  /** admits the certificate of a TPM maker, under a person's name where the table of makers' roots does not list it */
+  "roots-add": {
+    request: z.strictObject({ certificate: base64(8192), approver: decision.nullable() }),
+    answer: z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("admitted"), certificate: admittedCertificate }),
+      z.strictObject({ kind: z.literal("known"), certificate: admittedCertificate }),
+      z.strictObject({
+        kind: z.literal("refused"),
+        fingerprint: hex(32).nullable(),
+        subject: line(128),
+        why: line(1024),
+      }),
+    ]),
+  },
+  /** what is admitted; `next` is how many to skip after these, or null */
+  "roots-list": {
+    request: z.strictObject({ skip: count(1 << 16) }),
+    answer: z.strictObject({ certificates: z.array(admittedCertificate).max(200), next: count(1 << 16).nullable() }),
+  },
+  /** a certificate vouches for nobody from now on, nor for those who are enrolled */
+  "roots-withdraw": {
+    request: z.strictObject({ fingerprint: hex(32), by: person, reason }),
+    answer: z.strictObject({ withdrawn: z.boolean() }),
+  },
+  /** an attester is none any more: what it sends is refused, and its TPM comes back only by name */
+  retire: {
+    request: z.strictObject({ attester: whom, by: person, reason }),
+    answer: z.strictObject({ attester: tpmName, enrolments: count(1 << 30) }),
+  },
   /** the fleet, by name; `next` is what to ask for after this, or null */
   attesters: {
     request: z.strictObject({ after: z.union([tpmName, z.literal("")]) }),
@@ -97,7 +161,11 @@ export const verbs = {
     request: z.strictObject({ attester: whom }),
     answer: z.strictObject({
       standing,
+      /** `endorsement` is as it counts now */
       enrolled: z.strictObject({ number: count(1 << 30), at: instant, ak: tpmName, endorsement }),
+      retired: retirement.nullable(),
+      /** names under which the same TPM was seen: its other EKs */
+      aliases: z.array(tpmName).max(16),
       /** the newest answer in time */
       answer: z
         .strictObject({

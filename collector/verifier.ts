@@ -3,7 +3,7 @@
  * the evidence back, byte for byte. The token is looked at before anything else, and each question counted, before any TPM works.
  */
 import { fromBase64 } from "../attestation/wire/text.ts"
-import type { Endorsement } from "../attestation/appraise/appraise.ts"
+import { spoken } from "../attestation/appraise/endorsement.ts"
 import { type FromVerifier, readFromVerifier } from "../attestation/protocol/message.ts"
 import type { Ended } from "./challenge.ts"
 import { admits, invitationOf } from "./enrol.ts"
@@ -79,6 +79,3 @@ export class VerifierSession implements Conversation {
     this.#peer.send({ type: "declined", challenge: null, reason })
   }
 }
-
-const spoken = (endorsement: Endorsement): string =>
-  endorsement.kind === "accepted" ? `accepted by ${endorsement.by}: ${endorsement.reason}`.slice(0, 512) : "unendorsed"

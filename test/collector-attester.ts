@@ -147,25 +147,36 @@ export const identityOf = (machine: Machine): Identity => ({
   evidenceKey: toBase64(machine.keys.evidenceKey),
 })
 
+/** The same with the certificate that stands in NV beside the EK. */
+export async function certifiedIdentityOf(machine: Machine): Promise<Identity> {
+  await machine.tpm.tool("tpm2_nvread", "-Q", "0x01c00016", "-C", "o", "-o", "ek.certificate")
+  return { ...identityOf(machine), ekCertificate: toBase64(machine.file("ek.certificate")) }
+}
+
 /** TPM2_ActivateCredential by tpm2_activatecredential, whose file has a head of its own. */
-export async function activate({ tpm }: Machine, { credential }: OfType<"credential">): Promise<Uint8Array> {
+export async function activate(
+  { tpm }: Machine,
+  { credential }: OfType<"credential">,
+  ek: readonly string[] = ["-C", ekHandle],
+): Promise<Uint8Array> {
   const head = Buffer.from("badcc0de00000001", "hex")
   const parts = [head, fromBase64(credential.idObject), fromBase64(credential.encryptedSecret)]
   writeFileSync(join(tpm.directory, "credential"), Buffer.concat(parts))
-  await tpm.tool(
-    "tpm2_activatecredential",
-    "-Q",
-    ...["-c", akHandle, "-C", ekHandle, "-i", "credential", "-o", "secret"],
-  )
+  await tpm.tool("tpm2_activatecredential", "-Q", ...["-c", akHandle, ...ek, "-i", "credential", "-o", "secret"])
   return new Uint8Array(readFileSync(join(tpm.directory, "secret")))
 }
 
 /** Enrols `machine` by an invitation line; gives the connection, on which a hello may follow. */
-export async function enrol(machine: Machine, invitation: string, label = "gpu-1"): Promise<Line> {
+export async function enrol(
+  machine: Machine,
+  invitation: string,
+  label = "gpu-1",
+  identity = identityOf(machine),
+): Promise<Line> {
   const { port, token, pin } = readInvitation(invitation)
   const line = await Line.dial(port)
   if (line.pin !== toHex(pin)) throw new Error("the collector has another key than the invitation says")
-  await line.send({ type: "enrol", invitation: toBase64(token), identity: identityOf(machine), label })
+  await line.send({ type: "enrol", invitation: toBase64(token), identity, label })
   const secret = await activate(machine, await line.next("credential"))
   await line.send({ type: "activated", secret: toBase64(secret) })
   await line.next("enrolled")

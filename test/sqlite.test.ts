@@ -54,6 +54,10 @@ const rows = [
   "INSERT INTO closing VALUES ('d', 1, 'b', 'r')",
   "INSERT INTO clearing VALUES (1, 'a', 1, 'b', 'r', 'warning')",
   "INSERT INTO reference VALUES (1, 'a', 'd', 1, x'00')",
+  "INSERT INTO certificate VALUES (1, 'f', x'00', 'root', 'm', NULL, NULL, 1)",
+  "INSERT INTO withdrawal VALUES (1, 'b', 'r', 1)",
+  "INSERT INTO retirement VALUES ('a', 1, 1, 'b', 'r')",
+  "INSERT INTO alias VALUES ('a', 'b', 1)",
 ]
 
 test("C14 evidence, enrolments and results are neither changed, deleted nor replaced", () => {

@@ -5,6 +5,7 @@ import { unknown } from "../attestation/appraise/state.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
 import { toBase64 } from "../attestation/wire/text.ts"
 import type { Enrolment, Entry, Invitation, Nonce, Place, Recorded, Store } from "../collector/store.ts"
+import type { AdmittedCertificate } from "../collector/trust.ts"
 
 const hex = (bytes: number): string => randomBytes(bytes).toString("hex")
 const name = (): string => `000b${hex(32)}`
@@ -127,6 +128,63 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
       await store.invite(by)
       await store.enrol(candidate(name(), by, { label: names[0] ?? "" }))
       expect(await store.find(names[0] ?? ""), "a label takes no name").toMatchObject([{ attester: names[0] }])
+    })
+  })
+
+  describe(`${kind}: trust`, () => {
+    const facts = { fingerprint: hex(32), certificate: bytes("der"), maker: "A maker", at: 1 }
+    const root: AdmittedCertificate = { ...facts, role: "root", approval: "listed" }
+    const decision = { by: "Karl", reason: "its key leaked" }
+
+    test("C10 a certificate is admitted once, withdrawn once by somebody, and may be admitted again", async () => {
+      expect(await store.admitCertificate(root)).toBe(true)
+      expect(await store.admitCertificate({ ...root, maker: "another" })).toBe(false)
+      const approved = { ...root, fingerprint: hex(32), approval: decision, at: 2 }
+      await store.admitCertificate(approved)
+      expect(await store.admittedCertificates()).toEqual([root, approved])
+      expect(await store.withdrawal(root.fingerprint)).toBeUndefined()
+      expect(await store.withdraw(root.fingerprint, decision, 3)).toBe(true)
+      expect(await store.withdraw(root.fingerprint, decision, 3)).toBe(false)
+      expect(await store.withdrawal(root.fingerprint)).toEqual(decision)
+      expect(await store.admittedCertificates()).toEqual([approved])
+      expect(await store.admitCertificate({ ...root, at: 4 })).toBe(true)
+      expect(await store.withdrawal(root.fingerprint)).toBeUndefined()
+    })
+
+    test("C14 a retirement ends what was enrolled so far, and not what comes after", async () => {
+      expect(await store.retire(name(), decision, 5)).toBe("none")
+      const attester = await enrolled()
+      expect(await store.retirement(attester)).toBeUndefined()
+      const retired = { attester, ...decision, number: 1, at: 5 }
+      expect(await store.retire(attester, decision, 5)).toEqual(retired)
+      expect(await store.retire(attester, decision, 6)).toBe("retired before")
+      expect(await store.retirement(attester)).toEqual(retired)
+      await enrolled(attester)
+      expect(await store.retirement(attester)).toBeUndefined()
+      expect(await store.retire(attester, decision, 7)).toMatchObject({ number: 2 })
+    })
+
+    test("C14 names of one machine are known from either side", async () => {
+      const [one, other] = [name(), name()]
+      await store.alias({ attester: one, alias: other, at: 1 })
+      await store.alias({ attester: one, alias: other, at: 2 })
+      for (const each of [one, other])
+        expect(await store.aliases(each)).toEqual([{ attester: one, alias: other, at: 1 }])
+      expect(await store.aliases(name())).toEqual([])
+    })
+
+    test("C15 invitations are listed, newest first, with what became of them", async () => {
+      const given = [1000, 2000, 3000].map(issued => invitation({ issued }))
+      for (const each of given) await store.invite(each)
+      await store.revoke(given[0]?.id ?? "", "Olga", 1500)
+      await store.enrol(candidate(name(), given[1] ?? invitation()))
+      const listed = await store.invitations(9999, 10)
+      expect(listed.map(({ issued, revoked, used }) => [issued, revoked, used])).toEqual([
+        [3000, false, false],
+        [2000, false, true],
+        [1000, true, false],
+      ])
+      expect(await store.invitations(3000, 1)).toEqual([listed[1]])
     })
   })
 

@@ -8,15 +8,13 @@ import { keyOfMeasurement, measurementsOf, newestMeasurements, type Reference } 
 import { type Finding, finding, findings } from "../verify/finding.ts"
 import type { VerifiedEvidence } from "../verify/verify.ts"
 import { comesAndGoes, contradictions, differences } from "./compare.ts"
+import { type Endorsement, spoken } from "./endorsement.ts"
 
 /** The tiers of an attestation result (draft-ietf-rats-ar4si), best first; `none`: nothing can be said. */
 export const tiers = ["affirming", "warning", "none", "contraindicated"] as const
 export type Tier = (typeof tiers)[number]
 
-/** Who says that the EK is of a real TPM. */
-export type Endorsement =
-  | { readonly kind: "unendorsed" }
-  | { readonly kind: "accepted"; readonly by: string; readonly reason: string }
+export type { Endorsement } from "./endorsement.ts"
 
 export type Context = {
   readonly reference: Reference | "none recorded"
@@ -56,14 +54,16 @@ const nothingMeasured = (events: readonly LogEvent[]): Finding[] =>
   events.some(isMeasurement) ? [] : [finding("measurement.none", "log", "no measurement", "what this machine runs")]
 
 function judgePlatform(evidence: VerifiedEvidence, { endorsement, findings: given }: Context): Component {
-  const root =
-    endorsement.kind === "accepted"
-      ? []
-      : [finding("root.unendorsed", "tpm", "an EK that nobody vouches for", "a TPM maker's root")]
-  const found = [...evidence.findings, ...given, ...root]
-  const says =
-    endorsement.kind === "accepted" ? `EK accepted by ${endorsement.by}: ${endorsement.reason}` : "no maker's root"
+  const found = [...evidence.findings, ...given, ...unendorsed(endorsement)]
+  const says = endorsement.kind === "unendorsed" ? "no maker's root" : `EK ${spoken(endorsement)}`
   return { name: "tpm", tier: tierOf(found, "affirming"), says, findings: found }
+}
+
+function unendorsed(endorsement: Endorsement): Finding[] {
+  if (endorsement.kind === "accepted" || endorsement.kind === "endorsed") return []
+  const seen =
+    endorsement.kind === "unendorsed" ? "an EK that nobody vouches for" : `an EK certificate that ${endorsement.why}`
+  return [finding("root.unendorsed", "tpm", seen, "a TPM maker's root")]
 }
 
 /** Every event is appraised, never only the last of its kind: what once differed stays a finding for the epoch of the log. */
