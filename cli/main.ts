@@ -63,11 +63,7 @@ function declare(line: Line, row: Command, terminal: Terminal, ended: (exit: Exi
 
 function group(line: Line, name: string): Line {
   const there = line.commands.find(each => each.name() === name)
-  const about = name.endsWith("s") ? name : `a ${name}`
-  return (
-    there ??
-    line.command(name).summary(`commands about ${about}`).helpCommand(false).helpOption("-h, --help", "how it is used")
-  )
+  return there ?? line.command(name).helpCommand(false).helpOption("-h, --help", "how it is used")
 }
 
 function lesson({ examples, exits: used }: Command): string {
