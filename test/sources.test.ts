@@ -138,6 +138,7 @@ describe("kernel", () => {
       ["module/nvidia", `version:550.120 srcversion:2DB4D4E4A9D8F4A21D9CA3B taint:POE build-id:${"aa".repeat(20)}`],
       ["module/nvidia_uvm", `srcversion:A9C1E4B7F1A8C3D2E5F6071 taint:POE build-id:${"ab".repeat(20)}`],
       ["module/tpm_crb", `srcversion:7E0C53C9F9C2F0E0F9F3B1C build-id:${"ac".repeat(20)}`],
+      ["absent", "modules.dep"],
     ])
   })
 

@@ -4,8 +4,7 @@
  */
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import type { Found, Host } from "../host.ts"
-import { createHash } from "node:crypto"
-import { type Context, fact, filesAsFacts, known, measurements, type Source } from "./source.ts"
+import { type Context, contentDigest, fact, filesAsFacts, known, measurements, type Source } from "./source.ts"
 
 /** SMBIOS (DMTF DSP0134), types 0 to 3, without serial numbers: those tell a machine apart, not what it runs. */
 const smbiosFields = [
@@ -51,7 +50,7 @@ async function smbios(host: Host): Promise<Measurement[]> {
   const fields = await filesAsFacts(host, "/sys/class/dmi/id", smbiosFields)
   return measurements("firmware", "smbios", [
     ...fields,
-    fact("table", digestIn(await host.readBytes(smbiosTable, 1 << 20))),
+    fact("table", contentDigest(await host.readBytes(smbiosTable, 1 << 20))),
   ])
 }
 
@@ -62,7 +61,7 @@ async function uefi(host: Host): Promise<Measurement[]> {
   for (const name of flags) facts.push(fact(nameOf(name), flagIn(await host.readBytes(`${variables}/${name}`, 16))))
   for (const name of databases) {
     const content = withoutAttributes(await host.readBytes(`${variables}/${name}`, 1 << 20))
-    facts.push(fact(nameOf(name), digestIn(content)))
+    facts.push(fact(nameOf(name), contentDigest(content)))
   }
   return measurements("firmware", "uefi", facts)
 }
@@ -85,11 +84,6 @@ function flagIn(found: Found<Uint8Array>): Found<string> {
     return { state: "unreadable", problem: `${Buffer.from(content.value).toString("hex")} is neither 00 nor 01` }
   return { state: "present", value: value === 1 ? "on" : "off" }
 }
-
-const digestIn = (found: Found<Uint8Array>): Found<string> =>
-  found.state === "present"
-    ? { state: "present", value: `sha256:${createHash("sha256").update(found.value).digest("hex")}` }
-    : found
 
 /** One revision if all processors agree, else each with its processors' count. */
 async function microcode(host: Host): Promise<Measurement[]> {
@@ -117,5 +111,5 @@ const tpm = ({ tpm: { manufacturer, vendor, firmware, software, banks } }: Conte
 async function log(host: Host): Promise<Measurement[]> {
   const read = await host.readBytes(eventLog, 1 << 24)
   const size = read.state === "present" ? [known("size", read.value.length)] : []
-  return measurements("firmware", "event-log", [fact(eventLog, digestIn(read)), ...size])
+  return measurements("firmware", "event-log", [fact(eventLog, contentDigest(read)), ...size])
 }

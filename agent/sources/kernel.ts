@@ -1,82 +1,89 @@
 /**
- * Which kernel runs, how was it started, what may it still load, and what did it load? From proc and sysfs. Whether it is
- * the kernel that the firmware measured is for the verifier to see in the event log.
+ * Which kernel runs, how was it started, what may it still load, and what did it load? From proc, sysfs and the files in
+ * /boot. Whether it is the kernel that the firmware measured is for the verifier to see in the event log.
  */
-import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
-import { escaped } from "../escape.ts"
-import type { Found, Host } from "../host.ts"
-import { fact, known, measurements, pathsAsFacts, type Source } from "./source.ts"
+import type { Fact } from "../../attestation/protocol/event.ts"
+import type { Host } from "../host.ts"
+import { buildId } from "./kernel/build-id.ts"
+import { modules } from "./kernel/module.ts"
+import { taintReasons } from "./kernel/taint.ts"
+import {
+  type Context,
+  contentDigest,
+  digestsOf,
+  fact,
+  known,
+  measurements,
+  pathsAsFacts,
+  type Source,
+} from "./source.ts"
 
-const running = ["/proc/sys/kernel/osrelease", "/proc/version", "/proc/cmdline", "/proc/sys/kernel/tainted"]
+const release = "/proc/sys/kernel/osrelease"
+const taint = "/proc/sys/kernel/tainted"
+const running = [release, "/proc/version", "/proc/cmdline", taint]
 
-/** What the kernel still lets root do to it. */
+/** What the kernel still lets root do to it, and what root has let others do. */
 const switches = [
   "/sys/kernel/security/lockdown",
   "/sys/kernel/security/lsm",
+  "/sys/kernel/security/evm",
   "/sys/module/module/parameters/sig_enforce",
   "/proc/sys/kernel/modules_disabled",
   "/proc/sys/kernel/kexec_load_disabled",
+  "/sys/kernel/kexec_loaded",
+  "/sys/kernel/kexec_crash_loaded",
   "/proc/sys/kernel/unprivileged_bpf_disabled",
+  "/proc/sys/net/core/bpf_jit_harden",
   "/proc/sys/kernel/yama/ptrace_scope",
   "/proc/sys/kernel/kptr_restrict",
+  "/proc/sys/kernel/dmesg_restrict",
   "/proc/sys/kernel/perf_event_paranoid",
   "/proc/sys/kernel/randomize_va_space",
   "/proc/sys/kernel/sysrq",
+  "/proc/sys/kernel/core_pattern",
+  "/proc/sys/kernel/modprobe",
   "/proc/sys/crypto/fips_enabled",
 ]
+/** Told where the kernel was built to show it, and to root alone. */
+const imaPolicy = "/sys/kernel/security/ima/policy"
 
 export const kernel: Source = {
   name: "kernel",
-  measure: async ({ host }) => [
-    ...measurements("kernel", "running", [
-      ...(await pathsAsFacts(host, running)),
-      fact("build-id", buildId(await host.readBytes("/sys/kernel/notes"))),
+  measure: async context => [
+    ...measurements("kernel", "running", await runningFacts(context)),
+    ...measurements("kernel", "switches", [
+      ...(await pathsAsFacts(context.host, switches)),
+      fact(imaPolicy, contentDigest(await context.host.readBytes(imaPolicy, 1 << 20))),
     ]),
-    ...measurements("kernel", "switches", await pathsAsFacts(host, switches)),
-    ...(await modules(host)),
+    ...(await modules(context)),
   ],
 }
 
-/** Modules that were loaded: what is built in has no `initstate`. Use counts and addresses are left out, they change. */
-async function modules(host: Host): Promise<Measurement[]> {
-  const listed = await host.list("/sys/module")
-  if (listed.state !== "present") return measurements("kernel", "modules", [fact("/sys/module", listed)])
-  const facts: Fact[] = []
-  for (const name of listed.value) {
-    const state = await host.readLine(`/sys/module/${name}/initstate`)
-    if (state.state !== "absent") facts.push([escaped(`module/${name}`, 256), await moduleIdentity(host, name)])
-  }
-  return measurements("kernel", "modules", facts.length > 0 ? facts : [known("modules", "none")])
+async function runningFacts(context: Context): Promise<Fact[]> {
+  const { host } = context
+  return [
+    ...(await pathsAsFacts(host, running)),
+    ...(await taintFacts(host)),
+    fact("build-id", buildId(await host.readBytes("/sys/kernel/notes"))),
+    ...(await imageFacts(context)),
+  ]
 }
 
-/** What sysfs tells of a module, in one line: each name only where there is such a file. */
-async function moduleIdentity(host: Host, name: string): Promise<string> {
-  const folder = `/sys/module/${name}`
-  const told: string[] = []
-  for (const each of ["version", "srcversion", "taint"])
-    told.push(...labelled(each, await host.readLine(`${folder}/${each}`)))
-  told.push(...labelled("build-id", buildId(await host.readBytes(`${folder}/notes/.note.gnu.build-id`))))
-  return told.length > 0 ? told.join(" ") : "no identity"
+async function taintFacts(host: Host): Promise<Fact[]> {
+  const read = await host.readLine(taint)
+  if (read.state !== "present") return []
+  const reasons = taintReasons(Buffer.from(read.value).toString("latin1"))
+  return reasons === "unknown" ? [["unreadable", "taint: not a number"]] : reasons.map(each => known("taint", each))
 }
 
-function labelled(name: string, found: Found<Uint8Array | string>): string[] {
-  if (found.state === "absent" || (found.state === "present" && found.value.length === 0)) return []
-  return [`${name}:${found.state === "present" ? escaped(found.value, 900) : found.state}`]
+/** The files in /boot from which a kernel of this release starts, where distributions put them. It need not have come from them. */
+async function imageFacts(context: Context): Promise<Fact[]> {
+  const read = await context.host.readLine(release)
+  const version = read.state === "present" ? Buffer.from(read.value).toString("latin1") : ""
+  if (!/^[\w.+~-]{1,128}$/.test(version)) return []
+  const paths = ["vmlinuz-", "initrd.img-", "initramfs-", "config-"].map(each =>
+    each === "initramfs-" ? `/boot/${each}${version}.img` : `/boot/${each}${version}`,
+  )
+  const digests = await digestsOf(context, paths)
+  return [...digests].filter(([, found]) => found.state !== "absent").map(([path, found]) => fact(path, found))
 }
-
-/** The GNU build id in ELF notes (elf(5), Nhdr): type 3 of the name "GNU". */
-export function buildId(found: Found<Uint8Array>): Found<string> {
-  if (found.state !== "present") return found
-  const notes = Buffer.from(found.value)
-  for (let at = 0; at + 12 <= notes.length; ) {
-    const from = at + 12 + aligned(notes.readUInt32LE(at))
-    const end = from + notes.readUInt32LE(at + 4)
-    if (end > notes.length) return { state: "unreadable", problem: "not ELF notes" }
-    if (notes.readUInt32LE(at + 8) === 3 && notes.toString("latin1", at + 12, from) === "GNU\0")
-      return { state: "present", value: notes.toString("hex", from, end) }
-    at = aligned(end)
-  }
-  return { state: "absent" }
-}
-
-const aligned = (size: number): number => Math.ceil(size / 4) * 4

@@ -2,9 +2,11 @@
  * What is a measurement source? One part of the machine: it finds facts and says how each was found. Which sources there
  * are and in which order: `index.ts`. Facts hold nothing that differs on an unchanged machine: no time, no process id.
  */
+import { createHash } from "node:crypto"
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import type { Weights } from "../config.ts"
 import { escaped } from "../escape.ts"
+import { asBinary } from "../hash/binary.ts"
 import type { Depth, Hasher } from "../hash/hasher.ts"
 import type { Progress } from "../hash/model.ts"
 import { CannotHash } from "../hash/tree.ts"
@@ -103,11 +105,57 @@ export async function digestOfLocal(context: Context, path: string): Promise<Fac
     return [known("digest", `sha256:${sha256}`), known("size", size)]
   } catch (error) {
     if (!(error instanceof CannotHash)) throw error
-    const found: Found<never> =
-      error.obstacle === "absent" ? { state: "absent" } : { state: "unreadable", problem: error.message }
-    return [fact("digest", found)]
+    return [fact("digest", refusalAsFound(error))]
   }
 }
+
+/** The digest of each file, by its path as it was given; what cannot be hashed is told apart, and keeps no other from it. */
+export async function digestsOf(
+  context: Context,
+  paths: readonly string[],
+): Promise<ReadonlyMap<string, Found<string>>> {
+  const found = new Map<string, Found<string>>()
+  const there: { readonly path: string; readonly local: string }[] = []
+  for (const path of new Set(paths)) {
+    const local = await context.host.local(path)
+    if (local.state === "present") there.push({ path, local: local.value })
+    else found.set(path, local)
+  }
+  const digests = await hashEach(
+    context,
+    there.map(each => each.local),
+  )
+  for (const [i, { path }] of there.entries()) found.set(path, digests[i] ?? { state: "absent" })
+  return new Map(paths.map(path => [path, found.get(path) ?? { state: "absent" }]))
+}
+
+/** All in one round; one after the other only where one of them cannot be hashed. */
+async function hashEach(context: Context, locals: readonly string[]): Promise<Found<string>[]> {
+  const { hasher, depth, signal } = context
+  const hash = async (some: readonly string[]): Promise<Found<string>[]> => {
+    const files = await hasher.files(some.map(asBinary), depth, signal, () => undefined)
+    return files.map(({ sha256 }) => ({ state: "present", value: `sha256:${sha256}` }))
+  }
+  if (locals.length === 0) return []
+  try {
+    return await hash(locals)
+  } catch (error) {
+    if (!(error instanceof CannotHash)) throw error
+    if (locals.length === 1) return [refusalAsFound(error)]
+  }
+  const found: Found<string>[] = []
+  for (const local of locals) found.push(...(await hashEach(context, [local])))
+  return found
+}
+
+const refusalAsFound = ({ obstacle, message }: CannotHash): Found<never> =>
+  obstacle === "absent" ? { state: "absent" } : { state: "unreadable", problem: message }
+
+/** The digest of what was read, in place of it. */
+export const contentDigest = (found: Found<Uint8Array>): Found<string> =>
+  found.state === "present"
+    ? { state: "present", value: `sha256:${createHash("sha256").update(found.value).digest("hex")}` }
+    : found
 
 /**
  * The events of one subject: present if any fact is of something that was there, else unreadable if anything was, else
