@@ -45,11 +45,6 @@ export const findings = {
     "a named person retired this attester: nothing that it says counts any more",
     "stop its agent; if the machine is to come back, invite it with --accept-ek and its EK's name",
   ),
-  "attester.retired": row(
-    "refuses",
-    "a named person retired this attester: nothing that it says counts any more",
-    "stop its agent; if the machine is to come back, invite it with --accept-ek and its EK's name",
-  ),
   "evidence.kind": row(
     "refuses",
     "a report came where an answer to a nonce is needed",
