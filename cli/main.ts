@@ -50,6 +50,7 @@ function declare(line: Line, row: Command, terminal: Terminal, ended: (exit: Exi
     .command(words.at(-1) ?? "")
     .summary(row.says)
     .description(row.teaches)
+  if (parent !== line) parent.summary(parent.commands.map(each => each.name()).join(", "))
   own.helpOption("-h, --help", "how it is used")
   for (const [spelling, says] of row.takes) own.argument(spelling, says)
   for (const [flags, says] of row.options) own.option(flags, says)
