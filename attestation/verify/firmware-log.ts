@@ -46,7 +46,7 @@ export type BootFacts = FirmwareFacts & {
 export type Boot = {
   readonly facts: BootFacts | "no log" | "nothing proven"
   /** proven values of PCRs when the kernel took over, which IMA's boot aggregate is over */
-  readonly handover: PcrValues
+  readonly handover: PcrValues | "unknown"
   readonly findings: readonly Finding[]
 }
 
@@ -82,7 +82,7 @@ export function replayFirmware(
 
 const nothing = (facts: "no log" | "nothing proven", findings: Finding[]): Boot => ({
   facts,
-  handover: new Map(),
+  handover: "unknown",
   findings,
 })
 

@@ -36,14 +36,15 @@ const most = 16
  * Replays an IMA log against the quoted PCR 10. Never throws for what the log holds.
  *
  * @param quoted values of `bank` that a TPM signed
- * @param handover values of PCRs 0 to 9 when the kernel took over, as far as the firmware log proves them
+ * @param handover values of PCRs 0 to 9 when the kernel took over, as far as the firmware log proves them; "unknown" without
+ *   that log: then the quoted ones are compared, and that they differ says nothing, since PCRs 8 and 9 may have been extended
  * @param from where an earlier pass over the same log stopped, or its beginning
  */
 export function replayIma(
   untrusted: Uint8Array | "none",
   bank: HashAlgorithm,
   quoted: PcrValues,
-  handover: PcrValues,
+  handover: PcrValues | "unknown",
   from: ImaState | "the beginning",
 ): Ima {
   if (untrusted === "none" || untrusted.length === 0)
@@ -54,7 +55,7 @@ export function replayIma(
     const log = openImaLog(untrusted)
     const replayed = from === "the beginning" ? replayBoth(log, bank, value) : replayImaLog(log, bank, value, from)
     return replayed.reproduced
-      ? describe(log, replayed, bank, handover)
+      ? describe(log, replayed, first => judgeAggregate(first, bank, quoted, handover))
       : { facts: "nothing proven", findings: [...aboutAltered(replayed), notReproduced(replayed, value)] }
   } catch (error) {
     if (!(error instanceof Malformed)) throw error
@@ -90,9 +91,20 @@ function notReproduced({ state, cut, beyond }: ImaReplay, quoted: Uint8Array): F
 const aboutAltered = ({ altered }: ImaReplay): Finding[] =>
   altered.map(number => finding("ima.entry", `entry ${number}`, "a digest of other data", "the digest of its data"))
 
-function describe(log: ImaLog, replayed: ImaReplay, bank: HashAlgorithm, handover: PcrValues): Ima {
+function judgeAggregate(
+  first: ImaEvent | undefined,
+  bank: HashAlgorithm,
+  quoted: PcrValues,
+  handover: PcrValues | "unknown",
+): BootAggregate {
+  if (handover !== "unknown") return judgeBootAggregate(first, bank, handover)
+  const aggregate = judgeBootAggregate(first, bank, quoted)
+  return aggregate.judged === "differs" ? { judged: "not checkable", why: "there is no firmware log" } : aggregate
+}
+
+function describe(log: ImaLog, replayed: ImaReplay, judge: (first: ImaEvent | undefined) => BootAggregate): Ima {
   const { first, claimedViolations, unknownTemplates } = survey(log, replayed.state.bytes)
-  const aggregate = judgeBootAggregate(first, bank, handover)
+  const aggregate = judge(first)
   const facts: ImaFacts = {
     form: log.form,
     covered: replayed.state,

@@ -11,8 +11,8 @@ export type BootAggregate =
   /** there is none first, or it is over another bank or over PCRs whose values are not known */
   | { readonly judged: "not checkable"; readonly why: string }
 
-/** PCRs that kernels hash: SHA-1 over 0–7; other algorithms over 0–9, and over 0–7 in early versions (security/integrity/ima/ima_crypto.c). */
-const ranges = [10, 8] as const
+/** How many PCRs kernels hash, from 0 on: with SHA-1 the first eight, otherwise ten, early versions eight (security/integrity/ima/ima_crypto.c). */
+const counts = (bank: HashAlgorithm): readonly number[] => (bank === "sha1" ? [8] : [10, 8])
 
 /**
  * Compares the log's first event with `boot`, the values of `bank` when the kernel took over: as the firmware log gives them,
@@ -23,22 +23,19 @@ export function judgeBootAggregate(first: ImaEvent | undefined, bank: HashAlgori
     return { judged: "not checkable", why: "the log does not begin with a boot aggregate" }
   const { algorithm, value } = first.digest
   if (algorithm !== bank) return { judged: "not checkable", why: `it is over the ${algorithm} bank, not ${bank}` }
-  const aggregates = ranges
-    .filter(count => bank !== "sha1" || count === 8)
-    .flatMap(count => aggregate(bank, boot, count))
-  if (aggregates.includes(value)) return { judged: "matches" }
-  const [wanted] = aggregates
+  const [wanted, early] = counts(bank).map(count => aggregate(bank, boot, count))
+  if (value === wanted || value === early) return { judged: "matches" }
   return wanted === undefined
-    ? { judged: "not checkable", why: "not all of PCRs 0 to 9 are known" }
+    ? { judged: "not checkable", why: "not all PCRs that it is over are known" }
     : { judged: "differs", seen: value, wanted }
 }
 
-function aggregate(bank: HashAlgorithm, boot: PcrValues, count: number): string[] {
+function aggregate(bank: HashAlgorithm, boot: PcrValues, count: number): string | undefined {
   const composite = createHash(bank)
   for (let pcr = 0; pcr < count; pcr++) {
     const value = boot.get(pcr)
-    if (!value) return []
+    if (!value) return undefined
     composite.update(value)
   }
-  return [toHex(composite.digest())]
+  return toHex(composite.digest())
 }
