@@ -26,6 +26,8 @@ export const defaults = Object.freeze({
     pcr: 23,
     /** what every quote covers */
     pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 23]),
+    /** a file with the EK's certificate, where the TPM holds none; "": none */
+    ek_certificate: "",
     /** that one TPM command may take before the broker gives up */
     deadline: 30,
   }),
@@ -70,6 +72,7 @@ export const file = z.strictObject({
         .min(1)
         .max(24)
         .default([...defaults.tpm.pcrs]),
+      ek_certificate: z.union([z.literal(""), path], "not a path that begins with /").default(""),
       deadline: whole(1, 600).default(defaults.tpm.deadline),
     })
     .prefault({}),

@@ -94,9 +94,9 @@ async function withBroker<T>(
   const { callDeadline, patience, pause } = spawnDefaults
   if (tpm.broker !== "own" || (which === "any" && (await answers(socket))))
     return use(brokerAt({ socket, callDeadline, patience }))
-  const { tcti, pcr, software, deadline } = tpm
+  const { tcti, pcr, software, deadline, ek_certificate: ekCertificate } = tpm
   const own = { socket, state: join(state, "broker"), tcti, pcr, softwareTpm: software, deadline: deadline * 1000 }
-  const broker = spawnBroker({ ...own, callDeadline, patience, pause })
+  const broker = spawnBroker({ ...own, ekCertificate, callDeadline, patience, pause })
   try {
     return await use(broker)
   } finally {

@@ -70,7 +70,7 @@ describe("agent.toml", () => {
 
   it("has every key on its page, and no other", () => {
     const page = readFileSync("docs/agent-configuration.md", "utf8")
-    const listed = [...page.matchAll(/^\| `([a-z.]+)` \|/gm)].map(([, key]) => key)
+    const listed = [...page.matchAll(/^\| `([a-z._]+)` \|/gm)].map(([, key]) => key)
     expect(new Set(listed)).toEqual(new Set(everyKey(file)))
   })
 

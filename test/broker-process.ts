@@ -34,6 +34,8 @@ type Options = {
   readonly state?: string
   readonly deadline?: number
   readonly pcr?: number
+  /** a file */
+  readonly ekCertificate?: string
 }
 
 const running = new Set<BrokerProcess>()
@@ -41,7 +43,7 @@ const running = new Set<BrokerProcess>()
 /** Starts a broker on `tpm`; it is asked as soon as it answers. */
 export function startBroker(
   tpm: Swtpm,
-  { tcti = tpm.tcti, state = "state", deadline = 10_000, pcr = 23 }: Options = {},
+  { tcti = tpm.tcti, state = "state", deadline = 10_000, pcr = 23, ekCertificate = "" }: Options = {},
 ): BrokerProcess {
   const socket = join(tpm.directory, `${state}.sock`)
   const folder = join(tpm.directory, state)
@@ -56,6 +58,8 @@ export function startBroker(
     String(deadline),
     "--pcr",
     String(pcr),
+    "--ek-certificate",
+    ekCertificate,
   ]
   const args = [entryPoint("broker"), ...where, "--software-tpm", "--attached"]
   const child = spawn(process.execPath, args, { stdio: ["pipe", "ignore", "pipe"] })

@@ -13,6 +13,7 @@ import { Chains } from "./chain.ts"
 import { followEpoch, makeEvidence, type Parts } from "./evidence.ts"
 import { openEvidenceKey } from "./evidence-key.ts"
 import { Fault, faultOf, LastingFault } from "./fault.ts"
+import { certificateIn } from "./ek-certificate.ts"
 import { TpmIdentity } from "./identity.ts"
 import { flushLeftovers } from "./leftovers.ts"
 import { MeasuredLog } from "./measured-log.ts"
@@ -26,6 +27,8 @@ export type BrokerSettings = {
   /** `device:/dev/tpmrm0`, or with `softwareTpm` a swtpm */
   readonly tcti: string
   readonly softwareTpm: boolean
+  /** a file with the EK's certificate for a TPM that holds none, or "" */
+  readonly ekCertificate: string
   /** the PCR that holds our log */
   readonly pcr: number
   /** milliseconds that one TPM command may take; computing an EK may take longer */
@@ -71,7 +74,8 @@ async function openParts(tpm: Tpm, settings: BrokerSettings): Promise<Parts & { 
   const banks = await activeBanks(tpm, pcr)
   const key = await openEvidenceKey(tpm, state)
   const patiently = patientAccess(settings)
-  const identity = await TpmIdentity.open({ tpm, state, patiently })
+  const certificate = await certificateIn(settings.ekCertificate)
+  const identity = await TpmIdentity.open({ tpm, state, patiently, certificate })
   const log = await MeasuredLog.open({ tpm, state, pcr, banks, boot })
   const chains = await Chains.open(state)
   return { tpm, identity, key, log, chains, logPcr: pcr, boot, banks }

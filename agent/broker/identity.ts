@@ -16,6 +16,7 @@ import { tpmName } from "../../attestation/protocol/evidence.ts"
 import type { Identity } from "../../attestation/protocol/message.ts"
 import { nameOf, readPublic } from "../../attestation/tcg/public.ts"
 import { base64, fromBase64, fromHex, hex, toBase64, toHex } from "../../attestation/wire/text.ts"
+import { bytesFor, type KeptCertificate } from "./ek-certificate.ts"
 import { Fault, LastingFault, say } from "./fault.ts"
 import type { StateDirectory } from "./state.ts"
 
@@ -45,6 +46,8 @@ const certificateLimit = 8192
 export type Access = {
   readonly tpm: Tpm
   readonly state: StateDirectory
+  /** the EK's certificate from a file, for a TPM that holds none */
+  readonly certificate: KeptCertificate | "none"
   readonly patiently: <T>(use: (tpm: Tpm) => Promise<T>) => Promise<T>
 }
 
@@ -75,7 +78,7 @@ export class TpmIdentity {
       attest: toBase64(certified.attest),
       signature: toBase64(certified.signature),
     }
-    const certificate = await readCertificate(access.tpm, known.ek)
+    const certificate = (await readCertificate(access.tpm, known.ek)) ?? keptFor(known, access.certificate)
     return new TpmIdentity(access, known, object, {
       attester: ekName(known),
       ekPublic: known.ekPublic,
@@ -115,8 +118,8 @@ export class TpmIdentity {
 const ekName = (known: Stored): string => toHex(nameOf(readPublic(fromBase64(known.ekPublic))))
 
 /** Draws the AK's `unique`, chooses the EK, and records both. */
-async function choose({ tpm, state, patiently }: Access): Promise<Stored> {
-  const ek = await chooseEk(tpm)
+async function choose({ tpm, state, patiently, certificate }: Access): Promise<Stored> {
+  const ek = await chooseEk(tpm, certificate)
   const unique = toHex(randomBytes(32))
   const ekPublic = await patiently(async patient => {
     const { object } = await patient.createPrimary("endorsement", endorsementKeys[ek].template)
@@ -129,9 +132,14 @@ async function choose({ tpm, state, patiently }: Access): Promise<Stored> {
   return chosen
 }
 
-async function chooseEk(tpm: Tpm): Promise<EkKind> {
+async function chooseEk(tpm: Tpm, kept: KeptCertificate | "none"): Promise<EkKind> {
   for (const kind of kinds) if (await readCertificate(tpm, kind)) return kind
-  return "rsa2048"
+  return kept === "none" ? "rsa2048" : kept.kind
+}
+
+/** A kept certificate, which must be this EK's: another would speak for another machine. */
+function keptFor(known: Stored, kept: KeptCertificate | "none"): Uint8Array | undefined {
+  return kept === "none" ? undefined : bytesFor(kept, readPublic(fromBase64(known.ekPublic)))
 }
 
 /** The certificate as it stands in NV, or undefined. */

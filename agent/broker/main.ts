@@ -19,7 +19,7 @@ type Options = BrokerSettings & {
 }
 
 const usage =
-  "broker --socket PATH --state DIR --tcti device:/dev/tpmrm0 [--pcr 23] [--mode 600|660] [--deadline MILLISECONDS] [--software-tpm] [--attached]"
+  "broker --socket PATH --state DIR --tcti device:/dev/tpmrm0 [--pcr 23] [--mode 600|660] [--deadline MILLISECONDS] [--ek-certificate FILE] [--software-tpm] [--attached]"
 
 function readOptions(args: string[]): Options {
   const { values } = parseArgs({
@@ -31,6 +31,7 @@ function readOptions(args: string[]): Options {
       pcr: { type: "string", default: "23" },
       mode: { type: "string", default: "600" },
       deadline: { type: "string", default: "10000" },
+      "ek-certificate": { type: "string", default: "" },
       "software-tpm": { type: "boolean", default: false },
       attached: { type: "boolean", default: false },
     },
@@ -41,7 +42,8 @@ function readOptions(args: string[]): Options {
   if (!/^6[06]0$/.test(values.mode)) throw new Fault(`--mode ${values.mode} is neither 600 nor 660`, usage)
   const [pcr, deadline] = [wholeNumber("pcr", values.pcr, 23), wholeNumber("deadline", values.deadline, 3_600_000)]
   const mode = Number.parseInt(values.mode, 8)
-  return { socket, state, tcti, pcr, deadline, mode, attached, softwareTpm: values["software-tpm"] }
+  const ekCertificate = values["ek-certificate"]
+  return { socket, state, tcti, pcr, deadline, mode, attached, ekCertificate, softwareTpm: values["software-tpm"] }
 }
 
 function wholeNumber(name: string, text: string, most: number): number {

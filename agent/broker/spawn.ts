@@ -22,6 +22,8 @@ export type SpawnOptions = BrokerSocket & {
   readonly tcti: string
   readonly pcr: number
   readonly softwareTpm: boolean
+  /** a file with the EK's certificate, or "" */
+  readonly ekCertificate: string
   /** milliseconds that one TPM command may take */
   readonly deadline: number
   /** milliseconds between the death of a broker and the start of the next */
@@ -36,6 +38,7 @@ export type SpawnedBroker = Omit<Caller<typeof verbs>, "close"> & {
 }
 
 export const spawnDefaults = {
+  ekCertificate: "",
   pcr: 23,
   deadline: 10_000,
   pause: 1000,
@@ -93,10 +96,11 @@ async function keepRunning(
 }
 
 /** The pipe to its stdin ends with this process, however that ends, and the broker with it. */
-function start({ socket, state, tcti, pcr, deadline, softwareTpm }: SpawnOptions): ChildProcess {
+function start({ socket, state, tcti, pcr, deadline, softwareTpm, ekCertificate }: SpawnOptions): ChildProcess {
   const numbers = ["--pcr", String(pcr), "--deadline", String(deadline)]
   const args = ["--socket", socket, "--state", state, "--tcti", tcti, ...numbers, "--attached"]
   if (softwareTpm) args.push("--software-tpm")
+  if (ekCertificate !== "") args.push("--ek-certificate", ekCertificate)
   return spawn(process.execPath, [entryPoint("broker"), ...args], { stdio: ["pipe", "ignore", "inherit"] })
 }
 
