@@ -127,7 +127,7 @@ describe("firmware", () => {
     const other = await measured("firmware", on("workstation-nvidia-other"))
     expect(valueOf(subject(other, "uefi"), "SecureBoot")).toBe("off")
     expect(subject(other, "event-log")?.state).toBe("absent")
-    expect(subject(other, "microcode")?.facts).toHaveLength(2)
+    expect(subject(other, "microcode")?.facts).toHaveLength(3)
   })
 })
 

@@ -2,9 +2,23 @@
  * Which firmware brought this machine up, as the kernel passes on what it says of itself? What the TPM recorded of the same
  * boot is the firmware's event log; here it is only told whether there is one.
  */
+import { createHash } from "node:crypto"
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
-import type { Found, Host } from "../host.ts"
-import { type Context, contentDigest, fact, filesAsFacts, known, measurements, type Source } from "./source.ts"
+import { escaped } from "../escape.ts"
+import type { Host } from "../host.ts"
+import { controllerFacts } from "./firmware/controllers.ts"
+import { BadTable, steadyDigest, stringsOf, structuresIn } from "./firmware/smbios.ts"
+import { uefiFacts } from "./firmware/uefi.ts"
+import {
+  type Context,
+  contentDigest,
+  contradiction,
+  fact,
+  filesAsFacts,
+  known,
+  measurements,
+  type Source,
+} from "./source.ts"
 
 /** SMBIOS (DMTF DSP0134), types 0 to 3, without serial numbers: those tell a machine apart, not what it runs. */
 const smbiosFields = [
@@ -26,66 +40,49 @@ const smbiosFields = [
 ]
 const smbiosTable = "/sys/firmware/dmi/tables/DMI"
 
-/** UEFI 2.10, 3.3 and 32.6.1: the vendor GUIDs of the variables that decide what may boot. */
-const global = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-const imageSecurity = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
-const flags = [`SecureBoot-${global}`, `SetupMode-${global}`, `AuditMode-${global}`, `DeployedMode-${global}`]
-const databases = [`PK-${global}`, `KEK-${global}`, `db-${imageSecurity}`, `dbx-${imageSecurity}`]
-const variables = "/sys/firmware/efi/efivars"
-
 const eventLog = "/sys/kernel/security/tpm0/binary_bios_measurements"
 
 export const firmware: Source = {
   name: "firmware",
   measure: async context => [
     ...(await smbios(context.host)),
-    ...(await uefi(context.host)),
+    ...measurements("firmware", "uefi", await uefiFacts(context.host)),
     ...(await microcode(context.host)),
+    ...(await processor(context.host)),
+    ...measurements("firmware", "controllers", await controllerFacts(context.host)),
     ...tpm(context),
     ...(await log(context.host)),
   ],
 }
 
+/** What the kernel shows, the table behind it, and whether they agree. The table is shown to root alone. */
 async function smbios(host: Host): Promise<Measurement[]> {
   const fields = await filesAsFacts(host, "/sys/class/dmi/id", smbiosFields)
-  return measurements("firmware", "smbios", [
-    ...fields,
-    fact("table", contentDigest(await host.readBytes(smbiosTable, 1 << 20))),
-  ])
+  const read = await host.readBytes(smbiosTable, 1 << 20)
+  const table = read.state === "present" ? tableFacts(read.value, fields) : [fact("table", read)]
+  return measurements("firmware", "smbios", [...fields, ...table])
 }
 
-async function uefi(host: Host): Promise<Measurement[]> {
-  const efi = await host.stat("/sys/firmware/efi")
-  if (efi.state !== "present") return measurements("firmware", "uefi", [fact("/sys/firmware/efi", efi)])
-  const facts: Fact[] = [known("boot", "uefi")]
-  for (const name of flags) facts.push(fact(nameOf(name), flagIn(await host.readBytes(`${variables}/${name}`, 16))))
-  for (const name of databases) {
-    const content = withoutAttributes(await host.readBytes(`${variables}/${name}`, 1 << 20))
-    facts.push(fact(nameOf(name), contentDigest(content)))
+function tableFacts(content: Uint8Array, fields: readonly Fact[]): Fact[] {
+  try {
+    const structures = structuresIn(content)
+    const own = stringsOf(structures)
+    const disputed = fields.flatMap(([name, value]) => differing(name, value, own.get(name)))
+    return [known("table", steadyDigest(structures)), known("structures", structures.length), ...disputed]
+  } catch (error) {
+    if (!(error instanceof BadTable)) throw error
+    return [fact("table", { state: "unreadable", problem: error.message }), known("table-bytes", digestOf(content))]
   }
-  return measurements("firmware", "uefi", facts)
 }
 
-const nameOf = (variable: string): string => variable.slice(0, variable.indexOf("-"))
+const digestOf = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`
 
-/** efivarfs puts the variable's four bytes of attributes in front (Documentation/filesystems/efivarfs.rst). */
-function withoutAttributes(found: Found<Uint8Array>): Found<Uint8Array> {
-  if (found.state !== "present") return found
-  if (found.value.length < 4)
-    return { state: "unreadable", problem: `${found.value.length} bytes, too few for a variable` }
-  return { state: "present", value: found.value.subarray(4) }
+function differing(name: string, shown: string, own: string | undefined): Fact[] {
+  if (own === undefined || escaped(Buffer.from(own, "latin1")) === shown) return []
+  return [contradiction(`SMBIOS ${name}`, [`/sys/class/dmi/id says ${shown}`, `the table says ${own}`])]
 }
 
-function flagIn(found: Found<Uint8Array>): Found<string> {
-  const content = withoutAttributes(found)
-  if (content.state !== "present") return content
-  const [value] = content.value
-  if (content.value.length !== 1 || (value !== 0 && value !== 1))
-    return { state: "unreadable", problem: `${Buffer.from(content.value).toString("hex")} is neither 00 nor 01` }
-  return { state: "present", value: value === 1 ? "on" : "off" }
-}
-
-/** One revision if all processors agree, else each with its processors' count. */
+/** One revision if all processors agree. Where sysfs tells none, what the kernel lists of each processor does. */
 async function microcode(host: Host): Promise<Measurement[]> {
   const folder = "/sys/devices/system/cpu"
   const listed = await host.list(folder)
@@ -93,9 +90,50 @@ async function microcode(host: Host): Promise<Measurement[]> {
   const facts: Fact[] = []
   for (const cpu of listed.value.filter(name => /^cpu\d{1,5}$/.test(name)))
     facts.push(fact("revision", await host.readLine(`${folder}/${cpu}/microcode/version`)))
-  const seen = new Map(facts.map(each => [each.join("\0"), each]))
+  const shown = facts.some(([name]) => name === "revision") ? facts : [...facts, ...(await listedRevisions(host))]
+  const seen = new Map(shown.map(each => [each.join("\0"), each]))
   const distinct = [...seen.values()].filter(([name]) => name !== "absent" || seen.size === 1)
-  return measurements("firmware", "microcode", distinct.length > 0 ? distinct : [["absent", "revision"]])
+  const revisions = distinct.filter(([name]) => name === "revision").map(([, value]) => value)
+  const disputed =
+    revisions.length > 1
+      ? [
+          contradiction(
+            "microcode",
+            revisions.map(each => `a processor has ${each}`),
+          ),
+        ]
+      : []
+  return measurements(
+    "firmware",
+    "microcode",
+    distinct.length > 0 ? [...distinct, ...disputed] : [["absent", "revision"]],
+  )
+}
+
+async function listedRevisions(host: Host): Promise<Fact[]> {
+  const values = await processorLines(host)
+  return (values.get("microcode") ?? []).map(each => known("revision", each))
+}
+
+/** Lines "name : value" of /proc/cpuinfo, of all processors together, each value once. */
+async function processorLines(host: Host): Promise<ReadonlyMap<string, readonly string[]>> {
+  const read = await host.readBytes("/proc/cpuinfo", 1 << 22)
+  const found = new Map<string, string[]>()
+  const lines = read.state === "present" ? Buffer.from(read.value).toString("latin1").split("\n") : []
+  for (const line of lines) {
+    const [, name, value] = /^([^\t:]{1,64})\t*: (.{1,256})$/.exec(line) ?? []
+    if (name === undefined || value === undefined) continue
+    const values = found.get(name) ?? []
+    if (!values.includes(value) && values.length < 16) found.set(name, [...values, value])
+  }
+  return found
+}
+
+async function processor(host: Host): Promise<Measurement[]> {
+  const lines = await processorLines(host)
+  const names = ["vendor_id", "cpu family", "model", "model name", "stepping"]
+  const facts = names.flatMap(name => (lines.get(name) ?? []).map(value => known(name, Buffer.from(value, "latin1"))))
+  return measurements("firmware", "processor", facts.length > 0 ? facts : [["absent", "/proc/cpuinfo"]])
 }
 
 const tpm = ({ tpm: { manufacturer, vendor, firmware, software, banks } }: Context): Measurement[] =>
