@@ -21,6 +21,7 @@ import { verify } from "../../attestation/verify/verify.ts"
 import { type Codec, decode, encode, Malformed } from "../../attestation/wire/codec.ts"
 import { frame, Unframer } from "../../attestation/wire/frame.ts"
 import { sameBytes } from "../../attestation/wire/text.ts"
+import { bootLogs } from "./boot-logs.ts"
 import * as seed from "./seeds.ts"
 import { Broken, type Target } from "./target.ts"
 
@@ -215,4 +216,4 @@ const people: readonly Target[] = [
 ]
 
 /** Every target, in the order in which they are run. */
-export const targets: readonly Target[] = [...tpm, ...evidence, ...messages, ...people]
+export const targets: readonly Target[] = [...tpm, ...evidence, ...bootLogs, ...messages, ...people]

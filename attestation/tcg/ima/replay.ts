@@ -4,6 +4,7 @@
  * where an earlier pass stopped.
  */
 import { hash } from "node:crypto"
+import { Malformed } from "../../wire/codec.ts"
 import { digestSize, type HashAlgorithm } from "../algorithm.ts"
 import { zero } from "../pcr.ts"
 import { type ImaEvent, readImaEvent, spokenDigest } from "./event.ts"
@@ -53,10 +54,12 @@ export type ImaReplay = {
 const mostAltered = 16
 
 /**
- * Passes over `log` from `start` until PCR 10 holds `quoted`, or to its end. Bytes that `start` has passed are counted in its
- * `bytes`, and `log` holds them; a log that does not is opened at a start whose `bytes` are 0. Throws Malformed.
+ * Passes over `log` from `start` until PCR 10 holds `quoted`, or to its end. `log` holds the bytes that `start` has passed, the
+ * same as then, which the caller made sure of; a suffix alone is passed from a start whose `bytes` are 0. Throws Malformed.
  */
 export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Array, start: ImaState): ImaReplay {
+  if (start.bytes > log.bytes.length)
+    throw new Malformed(`an IMA log of ${log.bytes.length} bytes, of which ${start.bytes} were seen before`)
   const size = digestSize[bank]
   const joined = Buffer.alloc(2 * size)
   joined.set(start.value)
