@@ -11,15 +11,17 @@ import { fromHex } from "../attestation/wire/text.ts"
 import { Attester } from "./attester.ts"
 import type { Configuration } from "./config.ts"
 import { stayConnected } from "./connect.ts"
-import { enrol } from "./enrol.ts"
+import { enrol, enrolAnew } from "./enrol.ts"
 import { type Enrolment, readEnrolment, writeEnrolment } from "./enrolment.ts"
+import { agentHasher, WeightsGuard } from "./hash/guard.ts"
+import type { Hasher } from "./hash/hasher.ts"
 import { Host } from "./host.ts"
 import { KnownPrefix } from "./outbox.ts"
 import type { Broker } from "./record.ts"
 import { makeReports } from "./reports.ts"
 import { Spool } from "./spool.ts"
 import { Standing } from "./standing.ts"
-import { type Say, told } from "./trouble.ts"
+import { type Say, told, Trouble } from "./trouble.ts"
 import { agentSocket, agentVerbs, type Status } from "./verbs.ts"
 import { version } from "./version.ts"
 
@@ -36,6 +38,8 @@ export type AgentParts = {
 export class Agent {
   readonly #parts: AgentParts
   readonly #attester: Attester
+  readonly #hasher: Hasher
+  #guard: WeightsGuard | "none" = "none"
   readonly #spool: Spool
   readonly #standing: Standing
   #enrolment: Enrolment | "none"
@@ -43,9 +47,10 @@ export class Agent {
   #connected: Promise<void> = Promise.resolve()
 
   private constructor(parts: AgentParts, spool: Spool, enrolment: Enrolment | "none") {
-    const { broker, configuration, now } = parts
+    const { broker, configuration, now, say } = parts
     this.#parts = parts
-    this.#attester = new Attester({ broker, host: new Host("/"), configuration, now })
+    this.#hasher = agentHasher(configuration, say)
+    this.#attester = new Attester({ broker, host: new Host("/"), configuration, now }, this.#hasher)
     this.#spool = spool
     this.#standing = new Standing(now)
     this.#enrolment = enrolment
@@ -66,13 +71,15 @@ export class Agent {
     serveVerbs(server, agentVerbs, this.#handlers())
     const reports = this.#makeReports()
     const first = this.#measureFirst()
+    const guard = this.#guardWeights()
+    this.#guard = guard
     this.#connect()
     await new Promise<void>(resolve => {
       if (signal.aborted) resolve()
       signal.addEventListener("abort", () => resolve(), { once: true })
     })
     this.#connecting.abort()
-    await Promise.all([reports, first, this.#connected])
+    await Promise.all([reports, first, this.#connected, guard.close()])
     await this.#attester.close()
     server.close()
     for (const each of asking) each.destroy()
@@ -83,6 +90,12 @@ export class Agent {
     const common = { attester: this.#attester, spool: this.#spool, standing: this.#standing, say }
     const audience = (): string => (this.#enrolment === "none" ? "nobody" : this.#enrolment.audience)
     return makeReports({ ...common, every: configuration.reports.every, audience }, signal)
+  }
+
+  #guardWeights(): WeightsGuard {
+    const { configuration, now, say, signal } = this.#parts
+    const measure = (): Promise<unknown> => this.#attester.measure("quick", signal)
+    return new WeightsGuard({ hasher: this.#hasher, configuration, measure, now, say })
   }
 
   /** What is measured at the start need not be read again when the first challenge comes. */
@@ -121,6 +134,7 @@ export class Agent {
         return { log: log.state, appended }
       },
       join: ({ invitation }) => this.#join(invitation),
+      rotate: ({ invitation }) => this.#rotate(invitation),
     }
   }
 
@@ -136,6 +150,27 @@ export class Agent {
     return { attester, host, port }
   }
 
+  /** The connection rests meanwhile: what the new AK signs is of no use to a collector that does not know it yet. */
+  async #rotate(invitation: string): Promise<Pick<Enrolment, "attester" | "host" | "port">> {
+    const { broker, now, configuration, signal } = this.#parts
+    if (this.#spool.waiting.length > 0)
+      throw new Trouble(
+        "evidence of the AK of before still waits for the collector",
+        "let it connect first, then rotate",
+      )
+    this.#connecting.abort()
+    await this.#connected
+    try {
+      const enrolment = await enrolAnew({ broker, label: hostname(), now }, readInvitation(invitation), signal)
+      await writeEnrolment(configuration.state, enrolment)
+      this.#enrolment = enrolment
+      const { attester, host, port } = enrolment
+      return { attester, host, port }
+    } finally {
+      this.#connect()
+    }
+  }
+
   async #status(): Promise<Status> {
     const { identity, log } = await this.#parts.broker.call("identity", {})
     const { connection, evidence, acknowledged, refused } = this.#standing
@@ -143,9 +178,17 @@ export class Agent {
     return {
       ...{ version, attester: identity.attester, collector: collectorOf(this.#enrolment), connection, evidence },
       ...{ acknowledged, refused, hashing: hashing === "nothing" ? null : hashing, log },
+      recheck: recheckOf(this.#guard),
       spool: { waiting: this.#spool.waiting.length, acknowledged: this.#spool.acknowledged.length },
     }
   }
+}
+
+function recheckOf(guard: WeightsGuard | "none"): Status["recheck"] {
+  const recheck = guard === "none" ? ({ state: "off" } as const) : guard.status
+  if (recheck.state === "off" || recheck.state === "nothing to read") return recheck
+  const [begun, until] = [recheck.begun, recheck.until].map(each => new Date(each).toISOString())
+  return { ...recheck, begun: begun ?? "", until: until ?? "" }
 }
 
 function collectorOf(enrolment: Enrolment | "none"): Status["collector"] {

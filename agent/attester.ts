@@ -49,14 +49,16 @@ const mostEpochs = 5
 /** Measures and attests. {@link close} it. */
 export class Attester {
   readonly #parts: AttesterParts
-  readonly #hasher = new Hasher()
+  readonly #hasher: Hasher
   readonly #self = ownSelf()
   #log: LogCopy | "nothing" = "nothing"
   #hashing: Hashing = "nothing"
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(parts: AttesterParts) {
+  /** @param hasher is closed with the attester; the usual one knows files only as long as it lives */
+  constructor(parts: AttesterParts, hasher = new Hasher()) {
     this.#parts = parts
+    this.#hasher = hasher
   }
 
   get hashing(): Hashing {

@@ -54,9 +54,24 @@ const status = z.strictObject({
       total: count(Number.MAX_SAFE_INTEGER),
     })
     .nullable(),
+  /** the reading of all weights in the background: bytes of this walk */
+  recheck: z.discriminatedUnion("state", [
+    z.strictObject({ state: z.literal("off") }),
+    z.strictObject({ state: z.literal("nothing to read") }),
+    z.strictObject({
+      state: z.enum(["under way", "done"]),
+      reads: z.enum(["buffered", "direct"]),
+      done: count(Number.MAX_SAFE_INTEGER),
+      total: count(Number.MAX_SAFE_INTEGER),
+      begun: instant,
+      until: instant,
+    }),
+  ]),
   log: logState,
 })
 export type Status = z.infer<typeof status>
+
+const joined = z.strictObject({ attester: tpmName, host: line(253), port: count(65_535) })
 
 /** Verb → what it takes and what it gives. */
 export const agentVerbs = {
@@ -66,6 +81,8 @@ export const agentVerbs = {
   /** joins the collector of an invitation and connects to it */
   join: {
     request: z.strictObject({ invitation: line(1024) }),
-    answer: z.strictObject({ attester: tpmName, host: line(253), port: count(65_535) }),
+    answer: joined,
   },
+  /** the same under a new AK; refused while evidence waits, since it is signed by the AK of before */
+  rotate: { request: z.strictObject({ invitation: line(1024) }), answer: joined },
 } as const

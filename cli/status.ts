@@ -105,6 +105,10 @@ function writeAgent(
     const { file, done, total } = rest.hashing
     row(out, "hashing", `${plain(file, 60)}  ${size(done)} of ${size(total)}`)
   }
+  if (rest.recheck.state === "under way" || rest.recheck.state === "done") {
+    const { state, done, total, until, reads } = rest.recheck
+    row(out, "background", `${state}, ${size(done)} of ${size(total)} read again (${reads}), until ${until}`)
+  }
 }
 
 type Identity = z.infer<CollectorVerbs["identity"]["answer"]>

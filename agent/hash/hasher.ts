@@ -9,6 +9,7 @@ import { type Alarm, type Pair, readAgain } from "./again.ts"
 import { type Engine, measuring, type Plan, planFor } from "./engine.ts"
 import type { EngineName, Hashed, Manner, Reading, Reads } from "./job.ts"
 import { type Depth, type FileDigests, Known } from "./known.ts"
+import { MeasuredModels } from "./measured.ts"
 import { modestWorkers, Pool } from "./pool.ts"
 import { asBinary, type Binary } from "./binary.ts"
 import { hashAll, hashLanes, lookAt, type Round, type Target } from "./round.ts"
@@ -30,6 +31,8 @@ export type HasherSettings = {
   readonly cache: DigestCache | "none"
   /** told of a file whose contents changed although its state did not */
   readonly alarm: (alarm: Alarm) => void
+  /** told of each tenth of a long read: which, of how many bytes, and a file that is read then */
+  readonly tenth: (tenth: { readonly tenths: number; readonly total: number; readonly path: Binary }) => void
 }
 
 export const hasherDefaults: HasherSettings = Object.freeze({
@@ -41,6 +44,7 @@ export const hasherDefaults: HasherSettings = Object.freeze({
   revectorized: false,
   cache: "none",
   alarm: () => undefined,
+  tenth: () => undefined,
 })
 
 /**
@@ -61,11 +65,16 @@ export type FlatFound = Pick<FileDigests, "sha256" | "size" | "state"> & { reado
 /** Bytes read so far of all that must be read, and the path of one of the files that are read now. */
 export type HashProgress = (done: number, total: number, path: Binary) => void
 
+/** Reads of fewer bytes are over before anybody asks how far they are. */
+const long = 1 << 30
+
 /** Hashes files. {@link close} it. */
 export class Hasher {
   readonly #settings: HasherSettings
   readonly #pool: Pool
   readonly #known = new Known()
+  /** the models that were measured last */
+  readonly models = new MeasuredModels()
   #plan: Promise<Plan> | undefined
   readonly #baseline: Reading
   /** whether what is on disk may stand for a look at the bytes */
@@ -201,8 +210,11 @@ export class Hasher {
     const total = targets.reduce((sum, { size }) => sum + size, 0)
     let done = 0
     const heard: Round["heard"] = (bytes, { path }) => {
-      done += bytes
-      progress(Math.min(done, total), total, path)
+      const before = Math.floor((done * 10) / total)
+      done = Math.min(done + bytes, total)
+      const tenths = Math.floor((done * 10) / total)
+      if (tenths > before && tenths < 10 && total >= long) this.#settings.tenth({ tenths, total, path })
+      progress(done, total, path)
     }
     return { pool: this.#pool, reads: this.#settings.reads, signal, heard }
   }

@@ -31,6 +31,7 @@ async function modelFacts(context: Context, { name, path, links }: Weights): Pro
   try {
     const progress: Parameters<typeof hashModelWith>[3]["progress"] = each => context.progress(name, each)
     const model = await hashModelWith(hasher, depth, local.value, { signal, progress, links })
+    hasher.models.keep(name, { path: local.value, links, model })
     return [...wholeFacts(model), ...(name === path ? [] : [known("path", path)]), ...filesFacts(model)]
   } catch (error) {
     if (!(error instanceof CannotHash)) throw error
