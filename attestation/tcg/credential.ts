@@ -66,7 +66,17 @@ function forRsa(ek: RsaPublic & PublicArea, chance: Chance & { kind: "rsa" }): W
   const maskedBlock = xor(block, mgf1(hash, mask, block.length))
   const maskedSeed = xor(mask, mgf1(hash, maskedBlock, size))
   const message = Buffer.concat([Buffer.from([0]), maskedSeed, maskedBlock])
-  return { seed, encryptedSecret: publicEncrypt({ key: keyOf(ek), padding: constants.RSA_NO_PADDING }, message) }
+  return { seed, encryptedSecret: rawRsa(ek, message) }
+}
+
+/** `message` to the power of the exponent. Throws Malformed for a modulus with which OpenSSL cannot compute: an even one. */
+function rawRsa(ek: RsaPublic & PublicArea, message: Uint8Array): Uint8Array {
+  const key = keyOf(ek)
+  try {
+    return publicEncrypt({ key, padding: constants.RSA_NO_PADDING }, message)
+  } catch {
+    throw new Malformed("the RSA EK holds no modulus that a secret can be encrypted with")
+  }
 }
 
 /** One-pass ECDH with an ephemeral key (Part 1, C.6.1); x-coordinates at their full length. */

@@ -23,8 +23,9 @@ export type Outcome = { readonly tally: Tally; readonly crash: Crash | "none" }
 /** What a case is shown to before it is tried, so that it is known when it does not end. */
 export type Witness = (bytes: Uint8Array) => void
 
-/** The most inputs that are kept to go on from. */
+/** The most inputs that are kept to go on from, and the most bytes of each. */
 const mostKept = 512
+const longestKept = 1 << 14
 
 /** Tries seeds, then alterations of them, while `goOn` says so; ends with the first crash. */
 export function fuzz(target: Target, seed: number, goOn: (cases: number) => boolean, witness: Witness): Outcome {
@@ -45,7 +46,7 @@ export function fuzz(target: Target, seed: number, goOn: (cases: number) => bool
     if (answer.refused === "no") accepted++
     if (answers.has(answer.refused)) return "none"
     answers.add(answer.refused)
-    if (kept.length < mostKept) kept.push(bytes)
+    if (kept.length < mostKept && bytes.length <= longestKept) kept.push(bytes)
     return "none"
   }
   for (const each of [...kept]) {
