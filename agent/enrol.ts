@@ -45,6 +45,17 @@ export async function enrol(parts: EnrolParts, invitation: Invitation, signal: A
   }
 }
 
+/** The same under a new AK. When it comes to nothing, the AK of before is back. */
+export async function enrolAnew(parts: EnrolParts, invitation: Invitation, signal: AbortSignal): Promise<Enrolment> {
+  await parts.broker.call("rotate", { to: "new" })
+  try {
+    return await enrol(parts, invitation, signal)
+  } catch (error) {
+    await parts.broker.call("rotate", { to: "previous" })
+    throw error
+  }
+}
+
 type Expected<T> = Extract<ToAttester, { type: T }>
 
 async function expect<const T extends ToAttester["type"]>(inbox: Inbox, type: T): Promise<Expected<T>> {

@@ -9,7 +9,7 @@ import { CallFailed, listenLocal, openCaller } from "../local/call.ts"
 import { type Invitation, readInvitation, writeInvitation } from "../attestation/protocol/invitation.ts"
 import { brokerAt, spawnBroker, spawnDefaults } from "./broker/spawn.ts"
 import type { Configuration } from "./config.ts"
-import { enrol } from "./enrol.ts"
+import { enrol, enrolAnew } from "./enrol.ts"
 import { type Enrolment, writeEnrolment } from "./enrolment.ts"
 import { attestOnce, type OnceOptions } from "./once.ts"
 import type { Evidence } from "./attester.ts"
@@ -40,17 +40,34 @@ export async function runAgent(configuration: Configuration, options: AgentOptio
 }
 
 /** Joins the collector of an invitation; through the running agent, if there is one. */
-export async function joinCollector(
+export const joinCollector = (
   configuration: Configuration,
   invitation: string,
-  { signal, now }: Pick<AgentOptions, "signal" | "now">,
+  options: JoinOptions,
+): Promise<Pick<Enrolment, "attester" | "host" | "port">> => joinBy("join", configuration, invitation, options)
+
+/** The same under a new AK. Evidence that waits is refused afterwards, so a running agent does it only when none does. */
+export const rotateKey = (
+  configuration: Configuration,
+  invitation: string,
+  options: JoinOptions,
+): Promise<Pick<Enrolment, "attester" | "host" | "port">> => joinBy("rotate", configuration, invitation, options)
+
+type JoinOptions = Pick<AgentOptions, "signal" | "now">
+
+async function joinBy(
+  how: "join" | "rotate",
+  configuration: Configuration,
+  invitation: string,
+  { signal, now }: JoinOptions,
 ): Promise<Pick<Enrolment, "attester" | "host" | "port">> {
   const read = readInvitation(invitation)
-  const running = await askRunning(configuration, read)
+  const running = await askRunning(how, configuration, read)
   if (running !== "not running") return running
   await makeFolders(configuration)
   return withBroker(configuration, "any", async broker => {
-    const enrolment = await enrol({ broker, label: hostname(), now }, read, signal)
+    const enter = how === "join" ? enrol : enrolAnew
+    const enrolment = await enter({ broker, label: hostname(), now }, read, signal)
     await writeEnrolment(configuration.state, enrolment)
     return enrolment
   })
@@ -65,14 +82,14 @@ export async function measureOnce(configuration: Configuration, options: OnceOpt
 /** Milliseconds in which a collector has let somebody in, or not. */
 const joinDeadline = 120_000
 
-async function askRunning({ runtime }: Configuration, invitation: Invitation) {
+async function askRunning(how: "join" | "rotate", { runtime }: Configuration, invitation: Invitation) {
   const opened = await openCaller(join(runtime, agentSocket), agentVerbs, joinDeadline).catch(error => {
     if (error instanceof CallFailed) return "not running" as const
     throw error
   })
   if (opened === "not running") return opened
   try {
-    return await opened.call("join", { invitation: writeInvitation(invitation) })
+    return await opened.call(how, { invitation: writeInvitation(invitation) })
   } finally {
     opened.close()
   }

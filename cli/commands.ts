@@ -9,8 +9,9 @@ import type { Command } from "./command.ts"
 import { doctor } from "./doctor.ts"
 import { hash } from "./hash.ts"
 import { invitations, invite, revoke } from "./invite.ts"
-import { join } from "./join.ts"
+import { join, rotate } from "./join.ts"
 import { measure } from "./measure.ts"
+import { protectCommand } from "./protect.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
 import { show } from "./show.ts"
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
   rootsWithdraw,
   agent,
   join,
+  rotate,
   status,
   attesters,
   retire,
@@ -40,4 +42,5 @@ export const commands: readonly Command[] = [
   verifyCommand,
   show,
   hash,
+  protectCommand,
 ]

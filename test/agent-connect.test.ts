@@ -58,7 +58,15 @@ async function newSide(): Promise<Side> {
   const said: string[] = []
   const say = (message: string): void => void said.push(message)
   const state = join(folder, `state-${runs++}`)
-  const tpmSettings = { broker: "own", tcti: "", software: true, pcr: 23 as const, pcrs: [0, 7, 23], deadline: 10 }
+  const tpmSettings = {
+    broker: "own",
+    tcti: "",
+    ek_certificate: "",
+    software: true,
+    pcr: 23 as const,
+    pcrs: [0, 7, 23],
+    deadline: 10,
+  }
   const configuration = { weights: [{ name: "m", path: "/weights", links: "own" as const }], tpm: tpmSettings }
   const attester = new Attester({ broker, host: new Host(folder), configuration, now: Date.now })
   const over = new AbortController()

@@ -57,7 +57,15 @@ describe("measuring", () => {
   afterAll(() => Promise.all([one.close(), both.close(), broker.close()]))
 
   const attesterOf = (...names: string[]): Attester => {
-    const tpmSettings = { broker: "own", tcti: "", software: true, pcr: 23 as const, pcrs: [23], deadline: 10 }
+    const tpmSettings = {
+      broker: "own",
+      tcti: "",
+      ek_certificate: "",
+      software: true,
+      pcr: 23 as const,
+      pcrs: [23],
+      deadline: 10,
+    }
     const configuration = {
       weights: names.map(name => ({ name, path: "/w", links: "own" as const })),
       tpm: tpmSettings,

@@ -110,6 +110,32 @@ describe("keys in the endorsement hierarchy", () => {
   })
 })
 
+describe("C14 the AK", () => {
+  it("is drawn anew on demand, taken back, and the same after a restart; the EK and the log stay", async () => {
+    const tpm = await newTpm(true)
+    const broker = startBroker(tpm)
+    const first = await broker.call("identity", {})
+    await broker.call("append", { event: measurement("a") })
+    await expect(broker.call("rotate", { to: "previous" })).rejects.toThrow("no AK of before")
+    const { ak } = await broker.call("rotate", { to: "new" })
+    expect(ak).not.toBe(first.ak)
+    const second = await broker.call("identity", {})
+    expect(second).toMatchObject({ ak, log: { records: 2 }, identity: { attester: first.identity.attester } })
+    const { envelope } = await report(broker)
+    expect(findingsOf(await judge(broker, envelope))).toEqual([])
+    const before = {
+      call: async (verb: string, given: object) =>
+        verb === "identity" ? first : broker.call(verb as "log", given as never),
+    }
+    expect(findingsOf(await judge(before as typeof broker, envelope))).toContain("ak.name")
+    expect((await broker.call("rotate", { to: "previous" })).ak).toBe(first.ak)
+    await broker.call("rotate", { to: "new" })
+    const third = await broker.call("identity", {})
+    await stopBroker(broker)
+    expect((await rebooted(tpm)).ak).toBe(third.ak)
+  })
+})
+
 describe("a log of another time", () => {
   it("that has the counters of now, since a clear set them back, is set aside and named by the new one", async () => {
     const tpm = await newTpm(false)

@@ -111,6 +111,31 @@ describe("the operator's commands", () => {
     expect(err).toContain("does not let this machine in")
   })
 
+  test("C14 a new attestation key counts once it is enrolled, and the one before stays where it is not", async () => {
+    const enrolled = async () => JSON.parse((await record(["status", attester, ...remote, "--json"])).out).enrolled
+    const remote = ["--collector-config", house.collector]
+    const before = await enrolled()
+    const { id, invitation: revoked } = await json(["invite", "--by", "Ada", ...office()])
+    await record(["revoke", id, "--by", "Ada", ...office()])
+    expect(await record(["rotate", ...own()], { input: revoked })).toMatchObject({ exit: exits.failed })
+    await proven()
+    expect((await enrolled()).ak).toBe(before.ak)
+
+    const { invitation } = await json(["invite", "--by", "Ada", ...office()])
+    expect((await json(["rotate", ...own()], { input: invitation })).attester).toBe(attester)
+    await proven()
+    const after = await enrolled()
+    expect(after).toMatchObject({ number: before.number + 1 })
+    expect(after.ak).not.toBe(before.ak)
+  })
+
+  /** The agent is connected, and the collector's question answered under the key that is enrolled. */
+  const proven = () =>
+    vi.waitFor(async () => expect((await json(["challenge", ...office()])).tier).toBe("warning"), {
+      timeout: 60_000,
+      interval: 300,
+    })
+
   test("clear needs a name and a reason", async () => {
     expect((await record(["clear", attester, "--by", "Ada", ...office()])).exit).toBe(exits.misuse)
     const cleared = await json(["clear", attester, "--by", "Ada", "--reason", "a test", ...office()])

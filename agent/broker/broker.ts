@@ -181,6 +181,11 @@ function handlersFor(parts: Parts, description: Description, inTurn: InTurn): Ha
         const secret = await identity.activate(fromBase64(idObject), fromBase64(encryptedSecret))
         return { secret: toBase64(secret) }
       }),
+    rotate: ({ to }) =>
+      inTurn(async () => {
+        await identity.rotate(to)
+        return { ak: identity.akName }
+      }),
     log: ({ offset }) =>
       inTurn(async () => {
         await followEpoch(parts) // or a caller who finds nothing to append would learn of a resume by its evidence only

@@ -57,37 +57,45 @@ export type TpmPart = Omit<Identity, "evidenceKey">
 /** The EK and the AK of this attester. The AK is loaded; the EK only while a credential is opened. */
 export class TpmIdentity {
   readonly #access: Access
-  readonly #stored: Stored
+  #stored: Stored
+  #previous: Stored | undefined
   #ak: TpmObject
-  readonly wire: TpmPart
+  #wire: TpmPart
 
   private constructor(access: Access, known: Stored, ak: TpmObject, wire: TpmPart) {
     this.#access = access
     this.#stored = known
     this.#ak = ak
-    this.wire = wire
+    this.#wire = wire
   }
 
   /** Throws Fault when this is not the TPM that the state was made with. */
   static async open(access: Access): Promise<TpmIdentity> {
     const known = (await access.state.read(file, stored)) ?? (await choose(access))
-    const { object, ...proof } = await createAk(access.tpm, known, access.state)
-    const certified = await access.tpm.certifyCreation(object, object, new Uint8Array(0), proof)
-    const creation = {
-      data: toBase64(proof.creationData),
-      attest: toBase64(certified.attest),
-      signature: toBase64(certified.signature),
-    }
-    const certificate = (await readCertificate(access.tpm, known.ek)) ?? keptFor(known, access.certificate)
-    return new TpmIdentity(access, known, object, {
-      attester: ekName(known),
-      ekPublic: known.ekPublic,
-      ekCertificate: certificate ? toBase64(certificate) : null,
-      akPublic: toBase64(object.publicArea),
-      creation,
-    })
+    const { ak, wire } = await load(access, known)
+    return new TpmIdentity(access, known, ak, wire)
   }
 
+  /**
+   * Draws another AK under the same EK, or takes the one before back; what is quoted from now on is quoted by it. Throws Fault when
+   * this process knows of none before.
+   */
+  async rotate(to: "new" | "previous"): Promise<void> {
+    const { tpm, state } = this.#access
+    const next = to === "new" ? await drawAk(tpm, this.#stored) : this.#previous
+    if (!next) throw new Fault("no AK of before is known", "join again, with a new invitation")
+    const { ak, wire } = await load(this.#access, next)
+    await state.write(file, next)
+    await tpm.flush(this.#ak).catch(() => undefined)
+    this.#previous = to === "new" ? this.#stored : undefined
+    this.#stored = next
+    this.#ak = ak
+    this.#wire = wire
+  }
+
+  get wire(): TpmPart {
+    return this.#wire
+  }
   get ak(): TpmObject {
     return this.#ak
   }
@@ -117,19 +125,44 @@ export class TpmIdentity {
 
 const ekName = (known: Stored): string => toHex(nameOf(readPublic(fromBase64(known.ekPublic))))
 
+/** The AK, loaded, and what others are shown of it. */
+async function load(access: Access, known: Stored): Promise<{ readonly ak: TpmObject; readonly wire: TpmPart }> {
+  const { object, ...proof } = await createAk(access.tpm, known, access.state)
+  const certified = await access.tpm.certifyCreation(object, object, new Uint8Array(0), proof)
+  const creation = {
+    data: toBase64(proof.creationData),
+    attest: toBase64(certified.attest),
+    signature: toBase64(certified.signature),
+  }
+  const certificate = (await readCertificate(access.tpm, known.ek)) ?? keptFor(known, access.certificate)
+  const wire = {
+    attester: ekName(known),
+    ekPublic: known.ekPublic,
+    ekCertificate: certificate ? toBase64(certificate) : null,
+    akPublic: toBase64(object.publicArea),
+    creation,
+  }
+  return { ak: object, wire }
+}
+
 /** Draws the AK's `unique`, chooses the EK, and records both. */
 async function choose({ tpm, state, patiently, certificate }: Access): Promise<Stored> {
   const ek = await chooseEk(tpm, certificate)
-  const unique = toHex(randomBytes(32))
   const ekPublic = await patiently(async patient => {
     const { object } = await patient.createPrimary("endorsement", endorsementKeys[ek].template)
     return toBase64(object.publicArea)
   })
-  const { object } = await tpm.createPrimary("endorsement", attestationKey(fromHex(unique)))
-  await tpm.flush(object)
-  const chosen = { ek, ekPublic, unique, ak: toHex(object.name) }
+  const chosen = await drawAk(tpm, { ek, ekPublic })
   await state.write(file, chosen)
   return chosen
+}
+
+/** An AK that nobody had before, beside this EK. */
+async function drawAk(tpm: Tpm, { ek, ekPublic }: Pick<Stored, "ek" | "ekPublic">): Promise<Stored> {
+  const unique = toHex(randomBytes(32))
+  const { object } = await tpm.createPrimary("endorsement", attestationKey(fromHex(unique)))
+  await tpm.flush(object)
+  return { ek, ekPublic, unique, ak: toHex(object.name) }
 }
 
 async function chooseEk(tpm: Tpm, kept: KeptCertificate | "none"): Promise<EkKind> {

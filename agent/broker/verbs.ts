@@ -70,6 +70,11 @@ export const verbs = {
     request: z.strictObject({ credential }),
     answer: z.strictObject({ secret: base64(64) }),
   },
+  /** draws another AK under the same EK, or takes back the one before, for a collector that did not let the new one in */
+  rotate: {
+    request: z.strictObject({ to: z.enum(["new", "previous"]) }),
+    answer: z.strictObject({ ak: tpmName }),
+  },
   /** bytes of the current epoch's log from `offset` on, at most 512 KiB at once */
   log: {
     request: z.strictObject({ offset: count(1 << 30) }),
