@@ -11,7 +11,6 @@ import { hash } from "./hash.ts"
 import { invitations, invite, revoke } from "./invite.ts"
 import { join, rotate } from "./join.ts"
 import { measure } from "./measure.ts"
-import { protectCommand } from "./protect.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
 import { show } from "./show.ts"
@@ -42,5 +41,4 @@ export const commands: readonly Command[] = [
   verifyCommand,
   show,
   hash,
-  protectCommand,
 ]
