@@ -11,6 +11,7 @@ import { hash } from "./hash.ts"
 import { invitations, invite, revoke } from "./invite.ts"
 import { join, rotate } from "./join.ts"
 import { measure } from "./measure.ts"
+import { protectCommand } from "./protect.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
 import { show } from "./show.ts"
@@ -41,4 +42,5 @@ export const commands: readonly Command[] = [
   verifyCommand,
   show,
   hash,
+  protectCommand,
 ]

@@ -6,7 +6,7 @@
 import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { promisify } from "node:util"
-import type { Binary } from "./binary.ts"
+import { asBinary, type Binary, fromBinary } from "./binary.ts"
 import { codeOf } from "./refusal.ts"
 
 const program = "/usr/bin/fsverity"
@@ -28,15 +28,22 @@ export async function measuredByKernel(
 ): Promise<readonly string[]> {
   const able = drivers.some(kernelKnows) && existsSync(program)
   const found: string[] = []
-  for (const { path, size } of files) found.push(able && size >= worthAsking ? await measure(path) : "none")
+  for (const { path, size } of files) found.push(able && size >= worthAsking ? await measureOne(path) : "none")
   return found
 }
 
-/** Only for absolute paths of printable ASCII: those of others are read. */
-async function measure(path: Binary): Promise<string> {
-  if (!/^\/[ -~]+$/.test(path)) return "none"
-  const { stdout } = await run(program, ["measure", path], settings).catch(() => ({ stdout: "" }))
+/** The kernel's digest of the file at an absolute path in hex, or "none". */
+export async function measureOne(path: Binary): Promise<string> {
+  const name = argumentFor(path)
+  if (name === "none") return "none"
+  const { stdout } = await run(program, ["measure", name], settings).catch(() => ({ stdout: "" }))
   return digestIn(stdout)
+}
+
+/** Only what is UTF-8 can be an argument of a program that Node starts; and none must look like an option. */
+function argumentFor(path: Binary): string {
+  const text = fromBinary(path).toString("utf8")
+  return path.startsWith("/") && asBinary(text) === path ? text : "none"
 }
 
 /** The digest in a line that `fsverity measure` printed. */
@@ -46,9 +53,11 @@ export const digestIn = (printed: string): string => /^sha256:([0-9a-f]{64}) /.e
 export type Enabled = { readonly state: "done" | "already" } | { readonly state: "failed"; readonly problem: string }
 
 /** Has the kernel guard a file from now on. */
-export async function enable(path: string): Promise<Enabled> {
+export async function enable(path: Binary): Promise<Enabled> {
+  const name = argumentFor(path)
+  if (name === "none") return { state: "failed", problem: "its name is not UTF-8" }
   try {
-    await run(program, ["enable", path], settings)
+    await run(program, ["enable", name], settings)
     return { state: "done" }
   } catch (error) {
     if (codeOf(error) === "ENOENT") return { state: "failed", problem: "fsverity is not installed" }
