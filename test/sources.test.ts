@@ -50,7 +50,7 @@ const valueOf = (event: Measurement | undefined, name: string): string | undefin
   event?.facts.find(([each]) => each === name)?.[1]
 const sha256 = (path: string): string => `sha256:${createHash("sha256").update(readFileSync(path)).digest("hex")}`
 
-const names = ["firmware", "kernel", "driver", "cuda", "runtime", "weights"]
+const names = ["firmware", "kernel", "driver", "cuda", "runtime", "weights", "loaded"]
 
 describe("every source", () => {
   it("stands in the order in which it is extended", () => {
@@ -203,8 +203,8 @@ describe("runtime", () => {
   })
 
   it("tells that the one that runs is not the one on disk", async () => {
-    const [ollama] = await measured("runtime", on("workstation-nvidia-other"))
-    expect(valueOf(ollama, "running")).toBe("another file than the one at this path")
+    const events = await measured("runtime", on("workstation-nvidia-other"))
+    expect(valueOf(subject(events, "/usr/local/bin/ollama"), "running")).toBe("another file than the one at this path")
   })
 })
 

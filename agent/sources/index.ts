@@ -7,8 +7,9 @@ import { cuda } from "./cuda.ts"
 import { driver } from "./driver.ts"
 import { firmware } from "./firmware.ts"
 import { kernel } from "./kernel.ts"
+import { loaded } from "./loaded.ts"
 import { runtime } from "./runtime.ts"
 import type { Source } from "./source.ts"
 import { weights } from "./weights.ts"
 
-export const sources: readonly Source[] = [agent, firmware, kernel, driver, cuda, runtime, weights]
+export const sources: readonly Source[] = [agent, firmware, kernel, driver, cuda, runtime, weights, loaded]

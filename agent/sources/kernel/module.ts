@@ -14,9 +14,8 @@ export async function modules(context: Context): Promise<Measurement[]> {
   const { host } = context
   const listed = await host.list("/sys/module")
   if (listed.state !== "present") return measurements("kernel", "modules", [fact("/sys/module", listed)])
-  const loaded: string[] = []
-  for (const name of listed.value)
-    if ((await host.stat(`/sys/module/${name}/initstate`)).state !== "absent") loaded.push(name)
+  const states = await Promise.all(listed.value.map(name => host.stat(`/sys/module/${name}/initstate`)))
+  const loaded = listed.value.filter((_, i) => states[i]?.state !== "absent")
   if (loaded.length === 0) return measurements("kernel", "modules", [known("modules", "none")])
   const places = await modulePlaces(host)
   const told = places.state === "present" ? [] : [fact("modules.dep", places)]

@@ -1,0 +1,128 @@
+/**
+ * What do the servers that run now have loaded: which executable and libraries, which weights, started how? One subject for
+ * each kind and executable, whatever number of processes: what comes and goes with requests must not look like a change. A
+ * verifier takes what does not run now for no difference; what runs and is not as recorded is one.
+ */
+import { posix } from "node:path"
+import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
+import { escaped } from "../escape.ts"
+import type { Found } from "../host.ts"
+import { type Mapped, mapped, opened } from "./process/maps.ts"
+import { type Server, serversOn } from "./process/server.ts"
+import { commandFact, environmentFacts, unitFacts } from "./process/setting.ts"
+import { type Context, contradiction, digestsOf, fact, known, measurements, type Source } from "./source.ts"
+
+const fix = "give the agent the right to look at the server's processes"
+
+export const loaded: Source = {
+  name: "loaded",
+  measure: async context => {
+    const { servers, hidden } = await serversOn(context.host)
+    const found = new Map<string, Fact[]>()
+    for (const server of servers) {
+      const name = `${server.kind} ${server.executable}`
+      found.set(name, [...(found.get(name) ?? []), ...(await serverFacts(context, server))])
+    }
+    const told = [...found].toSorted(([a], [b]) => (a < b ? -1 : 1))
+    const lasting = told.filter(([, facts]) => facts.length > 0)
+    const events = lasting.flatMap(([name, facts]) => measurements("loaded", name, inOrder(facts)))
+    const unseen = hidden.flatMap(name => measurements("loaded", `process ${name}`, [["unreadable", `it: ${fix}`]]))
+    const all: Measurement[] = [...events, ...unseen]
+    return all.length > 0 ? all : measurements("loaded", "", [["absent", "a process that serves models"]])
+  },
+}
+
+/** Each fact once and in one order, however many processes tell it. */
+function inOrder(facts: readonly Fact[]): Fact[] {
+  const distinct = new Map(facts.map(each => [each.join("\0"), each]))
+  return [...distinct].toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b))).map(([, each]) => each)
+}
+
+async function serverFacts(context: Context, server: Server): Promise<Fact[]> {
+  const own = await viewOf(context, server)
+  const maps = await mapped(context.host, server.folder)
+  const files = await opened(context.host, server.folder)
+  if ((await context.host.link(`${server.folder}/exe`)).state === "absent") return []
+  return [
+    ...(await codeFacts(own, server, maps)),
+    commandFact(server),
+    ...(await environmentFacts(context.host, server)),
+    ...(await unitFacts(context.host, server)),
+    ...(await weightsFacts(context, server, maps, files)),
+  ]
+}
+
+/** Paths of a process are those of its own mounts: in a container others than ours. */
+async function viewOf(context: Context, { folder }: Server): Promise<Context> {
+  const [theirs, ours] = [await context.host.link(`${folder}/ns/mnt`), await context.host.link("/proc/self/ns/mnt")]
+  if (theirs.state !== "present" || ours.state !== "present" || theirs.value === ours.value) return context
+  return { ...context, host: context.host.seenBy(folder) }
+}
+
+/** The executable, and every file that is mapped to be run. */
+async function codeFacts(own: Context, server: Server, maps: Found<readonly Mapped[]>): Promise<Fact[]> {
+  const seen = maps.state === "present" ? maps.value.filter(each => each.code) : []
+  const executable = { path: server.executable, code: true, gone: server.replaced }
+  const all = [executable, ...seen]
+  const digests = await digestsOf(
+    own,
+    all.filter(each => !each.gone).map(each => each.path),
+  )
+  const replaced = all
+    .filter(each => each.gone)
+    .map(({ path }) => known(`replaced${path}`, "what runs is not the file at this path"))
+  const hidden = maps.state === "present" ? [] : [fact("maps", maps)]
+  return [...[...digests].map(([path, digest]) => codeFact(path, digest)), ...replaced, ...hidden]
+}
+
+const codeFact = (path: string, digest: Found<string>): Fact =>
+  digest.state === "present" ? known(`mapped${path}`, digest.value) : fact(`mapped${path}`, digest)
+
+const weightsName = /\.(?:gguf|ggml|safetensors|bin|pt|pth|ckpt|onnx|engine|plan|npz)$|\/blobs\/sha256-[0-9a-f]{64}$/
+
+/** How it is known that a server uses a file, strongest first. None proves that it uses nothing else. */
+const methods = ["mapped", "open", "named by its command line"] as const
+
+/** Each file of weights by the strongest evidence of its use, and the model of the configuration that covers it. */
+async function weightsFacts(
+  context: Context,
+  server: Server,
+  maps: Found<readonly Mapped[]>,
+  files: Found<readonly Mapped[]>,
+): Promise<Fact[]> {
+  const mappedFiles = (maps.state === "present" ? maps.value : []).filter(each => !each.code)
+  const openFiles = files.state === "present" ? files.value : []
+  const named = (await namedPaths(context, server)).map(path => ({ path, code: false, gone: false }))
+  const found = new Map<string, Fact>()
+  for (const [i, list] of [mappedFiles, openFiles, named].entries())
+    for (const each of list) {
+      const model = coveredBy(context, each.path)
+      if (found.has(each.path) || (model === "none" && !weightsName.test(each.path))) continue
+      found.set(each.path, weightsFact(each, methods[i] ?? "", model))
+    }
+  const unseen = files.state === "unreadable" ? [fact("fd", files)] : []
+  return [...found.values(), ...unseen]
+}
+
+function weightsFact({ path, gone }: Mapped, method: string, model: string): Fact {
+  if (gone) return contradiction(`weights ${path}`, [`what is ${method} is not the file at this path any more`])
+  const promised = /\/blobs\/sha256-([0-9a-f]{64})$/.exec(path)?.[1]
+  const unmeasured = promised === undefined ? "measured by nobody" : `called sha256:${promised}`
+  const measured = model === "none" ? unmeasured : `measured as ${model}`
+  return known(`weights${path}`, `${method}, ${measured}`)
+}
+
+/** Arguments that look like paths of weights, or lie in a model of the configuration. */
+async function namedPaths({ host }: Context, { folder, given }: Server): Promise<string[]> {
+  const cwd = await host.link(`${folder}/cwd`)
+  const values = given.slice(1).map(each => Buffer.from(each.replace(/^--?[\w-]+=/, ""), "latin1").toString("utf8"))
+  return values.flatMap(each => {
+    if (posix.isAbsolute(each)) return [posix.normalize(each)]
+    return weightsName.test(each) && cwd.state === "present" ? [posix.join(cwd.value, each)] : []
+  })
+}
+
+function coveredBy({ weights }: Context, path: string): string {
+  const model = weights.find(each => path === each.path || path.startsWith(`${each.path}/`))
+  return model === undefined ? "none" : escaped(model.name, 256)
+}

@@ -1,0 +1,52 @@
+/**
+ * Which files does a process have in its memory, and which does it hold open? proc_pid_maps(5), proc_pid_fd(5). Absence proves
+ * nothing: who reads a file whole and closes it leaves no trace here.
+ */
+import { posix } from "node:path"
+import type { Found, Host } from "../../host.ts"
+import { deletedMark } from "./server.ts"
+
+/** `code`: mapped to be run; `gone`: the file that is mapped is not at its path any more. Paths as the process sees them. */
+export type Mapped = { readonly path: string; readonly code: boolean; readonly gone: boolean }
+
+const line =
+  /^[0-9a-f]{1,16}-[0-9a-f]{1,16} ([r-][w-][x-])[ps] [0-9a-f]{1,16} [0-9a-f]{1,8}:[0-9a-f]{1,8} (\d{1,20}) +(\/.*)$/
+/** Not files of a disk: devices, shared memory and what the kernel calls so. */
+const unreal = /^\/(?:dev|proc|sys|memfd:|SYSV|anon_hugepage|drm|i915|\[)/
+const mapsLimit = 1 << 24
+const fileLimit = 4096
+
+/** Each file in the process's memory, once. */
+export async function mapped(host: Host, folder: string): Promise<Found<readonly Mapped[]>> {
+  const read = await host.readBytes(`${folder}/maps`, mapsLimit)
+  return read.state === "present" ? { state: "present", value: inMaps(read.value) } : read
+}
+
+/** What the text of a maps file says; lines that are none are left out. */
+export function inMaps(content: Uint8Array): readonly Mapped[] {
+  const found = new Map<string, Mapped>()
+  for (const text of Buffer.from(content).toString("utf8").split("\n")) {
+    const [, mode = "", inode, said = ""] = line.exec(text) ?? []
+    if (inode === undefined || inode === "0" || unreal.test(said)) continue
+    const gone = said.endsWith(deletedMark)
+    const path = (gone ? said.slice(0, -deletedMark.length) : said).replaceAll("\\012", "\n")
+    const before = found.get(said)
+    if (!before && found.size >= fileLimit) continue
+    found.set(said, { path, gone, code: mode.includes("x") || (before?.code ?? false) })
+  }
+  return [...found.values()]
+}
+
+/** Each file that the process holds open, with what the kernel says of it. */
+export async function opened(host: Host, folder: string): Promise<Found<readonly Mapped[]>> {
+  const listed = await host.list(`${folder}/fd`)
+  if (listed.state !== "present") return listed
+  const found = new Map<string, Mapped>()
+  for (const number of listed.value.slice(0, fileLimit)) {
+    const link = await host.link(`${folder}/fd/${number}`)
+    if (link.state !== "present" || !posix.isAbsolute(link.value) || unreal.test(link.value)) continue
+    const gone = link.value.endsWith(deletedMark)
+    found.set(link.value, { path: gone ? link.value.slice(0, -deletedMark.length) : link.value, gone, code: false })
+  }
+  return { state: "present", value: [...found.values()] }
+}
