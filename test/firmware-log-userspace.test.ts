@@ -132,6 +132,12 @@ describe("replayed together", () => {
     expect(facts.userspace.some(each => `PCR ${each.pcr}` === component)).toBe(false)
   })
 
+  test("a record without digest tells nothing, though the TPM holds what came before it", () => {
+    const { facts, findings } = judge(sequence(...records, record(said[6]!, { digests: [] })), quoted)
+    expect(findings).toEqual([])
+    expect(facts).toMatchObject({ userspace: { length: said.length } })
+  })
+
   test("a text that was changed is no longer what was measured", () => {
     const forged = sequence(...records.map(each => each.replace('"ready"', '"never"')))
     const { facts, findings } = judge(forged, quoted)

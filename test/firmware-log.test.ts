@@ -6,7 +6,7 @@ import { devicePathText } from "../attestation/tcg/firmware/device-path.ts"
 import { type FirmwareFacts, firmwareFacts } from "../attestation/tcg/firmware/facts.ts"
 import { firmwareLimits, readFirmwareLog } from "../attestation/tcg/firmware/log.ts"
 import { type FirmwareQuirk, replayFirmwareLog, startupOf } from "../attestation/tcg/firmware/replay.ts"
-import { readSignatureLists } from "../attestation/tcg/firmware/variable.ts"
+import { readSignatureLists, readVariable } from "../attestation/tcg/firmware/variable.ts"
 import type { PcrValues } from "../attestation/tcg/pcr.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { toHex } from "../attestation/wire/text.ts"
@@ -155,6 +155,8 @@ describe("C24 types are claims", () => {
     const twice = [...boot.slice(0, 3), ...boot.slice(2)]
     expect(found(twice).join()).toContain("SecureBoot again")
     expect(judge(agileLog(banks, twice), quoteOf(twice)).facts).toMatchObject({ secureBoot: { state: "unknown" } })
+    const late = [...boot.filter((_, i) => i !== 2), policy("SecureBoot", Buffer.from([1]))]
+    expect(judge(agileLog(banks, late), quoteOf(late)).facts).toMatchObject({ secureBoot: { state: "unknown" } })
     const without = boot.filter((_, i) => i !== 2)
     expect(judge(agileLog(banks, without), quoteOf(without)).facts).toMatchObject({ secureBoot: { state: "unknown" } })
   })
@@ -331,7 +333,11 @@ describe("C23 bounds", () => {
   })
 
   test("a device path, a variable and a signature list that do not end", () => {
-    expect(() => devicePathText(Buffer.alloc(4 * 65, Buffer.from("01010400", "hex")))).toThrow(Malformed)
+    const empty = Buffer.from("04040400", "hex")
+    expect(devicePathText(Buffer.alloc(4 * 64, empty))).toBe("/".repeat(63))
+    expect(() => devicePathText(Buffer.alloc(4 * 65, empty))).toThrow("more than 64 nodes")
+    const short = Buffer.from(policy("PK", Buffer.alloc(5)).data).subarray(0, -1)
+    expect(() => readVariable(short)).toThrow("a variable of 5 bytes in")
     expect(() => devicePathText(Buffer.from("01010300", "hex"))).toThrow("node of 3 bytes")
     expect(() => devicePathText(Buffer.from("0101ffff", "hex"))).toThrow(Malformed)
     const list = (size: number, header_: number, each: number): Buffer =>

@@ -25,9 +25,9 @@ export function readVariable(bytes: Uint8Array): Variable {
   const nameLength = le64.read(from)
   const dataLength = le64.read(from)
   if (nameLength > longestName) throw new Malformed(`a variable's name of ${nameLength} characters`)
-  if (dataLength > BigInt(from.left)) throw new Malformed(`a variable of ${dataLength} bytes in ${from.left}`)
   const name = ucs2(from.take(2 * Number(nameLength)))
-  return { vendor, name, data: from.take(Math.min(Number(dataLength), from.left)) }
+  if (dataLength > BigInt(from.left)) throw new Malformed(`a variable of ${dataLength} bytes in ${from.left}`)
+  return { vendor, name, data: from.take(Number(dataLength)) }
 }
 
 /** EFI_GUID as text: its first three parts are numbers, least significant byte first. */
