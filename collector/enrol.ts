@@ -62,7 +62,8 @@ export async function consider(
   now: number,
 ): Promise<Candidate | Refused> {
   const invitation = await invitationOf(store, token)
-  if (!invitation || !admits(invitation, "attester", now))
+  const again = invitation?.used && (await wasAdmitted(store, { invitation: invitation.id, identity })) !== undefined
+  if (!invitation || !admits(again ? { ...invitation, used: false } : invitation, "attester", now))
     return { refused: "the invitation is unknown, used, revoked or expired: ask for a new one" }
   const faults = whyUnfit(identity)
   if (faults.length > 0) return { refused: `these keys cannot be enrolled: ${faults.join("; ")}` }
@@ -97,12 +98,28 @@ export async function admit(
   const retired = await whyRetired(store, candidate.enrolment)
   if (retired !== undefined) return { refused: retired }
   const enrolled = await store.enrol({ ...candidate.enrolment, at: now })
-  if (enrolled === "refused") return { refused: "the invitation was used meanwhile: ask for a new one" }
+  if (enrolled === "refused")
+    return (
+      (await wasAdmitted(store, candidate.enrolment)) ?? {
+        refused: "the invitation was used meanwhile: ask for a new one",
+      }
+    )
   if (enrolled === "taken") return { refused: await whyTaken(store, candidate.enrolment, now) }
   return enrolled
 }
 
 type Applied = Candidate["enrolment"]
+
+/** The enrolment that this invitation led to, if it was of the same keys: its answer was lost, and it may be given again. */
+async function wasAdmitted(
+  store: Store,
+  { invitation, identity }: Pick<Applied, "invitation" | "identity">,
+): Promise<Enrolment | undefined> {
+  const before = await store.enrolment(identity.attester)
+  const { akPublic, evidenceKey } = identity
+  const same = before?.identity.akPublic === akPublic && before.identity.evidenceKey === evidenceKey
+  return same && before.invitation === invitation ? before : undefined
+}
 
 /** A retired machine comes back, under any of its EKs, only if a person names that EK. */
 async function whyRetired(store: Store, { attester, endorsement }: Applied): Promise<string | undefined> {

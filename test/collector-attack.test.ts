@@ -207,7 +207,7 @@ describe("enrolment", () => {
     expect((await other.ending()).reason).toMatch("not in one TPM")
     const right = await enrol(thief.machine, invitation)
     right.close()
-    await expect(enrol(thief.machine, invitation)).rejects.toThrow("goodbye")
+    await expect(enrol(honest.machine, invitation)).rejects.toThrow("goodbye")
   })
 
   test("a name cannot be taken over: the EK's Name is the attester, and its keys are its own", async () => {

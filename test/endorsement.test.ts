@@ -3,6 +3,7 @@
  * a software TPM whose authority a named person admits.
  */
 import { execFileSync } from "node:child_process"
+import { checkPrimeSync, generateKeyPairSync } from "node:crypto"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest"
@@ -181,6 +182,53 @@ test("C14 a second EK with the same AK is recorded as another name of the machin
   expect(shown.out).toContain(`${alias}, another EK of the same TPM`)
   expect((await json("attesters")).attesters).toHaveLength(1)
 })
+
+test("C15 an invitation whose answer was lost gives the same enrolment again, to the same keys only", async () => {
+  const invitation = await invitationFrom(house)
+  await enrol(one.machine, invitation)
+  await enrol(one.machine, invitation)
+  expect((await standing()).enrolled.number).toBe(1)
+  const evidenceKey = generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }).x ?? ""
+  const others = { ...identityOf(one.machine), evidenceKey: Buffer.from(evidenceKey, "base64url").toString("base64") }
+  await expect(enrol(one.machine, invitation, "gpu-1", others)).rejects.toThrow("goodbye")
+  expect((await standing()).enrolled.number).toBe(1)
+})
+
+test("C12 an EK of the broken generator, or of a small exponent, is refused with the reason", async () => {
+  const { token } = readInvitation(await invitationFrom(house))
+  const refusal = async (ekPublic: Uint8Array): Promise<string> => {
+    const attester = toHex(nameOf(readPublic(ekPublic)))
+    const identity = { ...identityOf(one.machine), attester, ekPublic: toBase64(ekPublic) }
+    const line = await Line.dial(house.collector.port)
+    await line.send({ type: "enrol", invitation: toBase64(token), identity, label: "gpu-1" })
+    return (await line.ending()).reason
+  }
+  expect(await refusal(rsaEk(broken, 0))).toContain("comes from a broken generator (CVE-2017-15361)")
+  expect(await refusal(rsaEk(sound, 3))).toContain("the EK has the exponent 3")
+})
+
+/** TPMT_PUBLIC of an EK by the template that TPMs use. */
+function rsaEk(modulus: Uint8Array, exponent: number): Uint8Array {
+  const fixed = `0001000b000300b20020${"00".repeat(32)}000600800043001008000000000${exponent}0100`
+  return new Uint8Array(Buffer.concat([Buffer.from(fixed, "hex"), modulus]))
+}
+
+const { n: some = "" } = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "jwk" })
+const sound = new Uint8Array(Buffer.from(some, "base64url"))
+
+/** As the broken library made keys: primes k·M + (65537^a mod M), M the product of the first 126 primes. */
+const broken = ((): Uint8Array => {
+  const sieve = [...Array(702).keys()].filter(
+    n => n > 1 && ![2, 3, 5, 7, 11, 13, 17, 19, 23].some(d => d < n && n % d === 0),
+  )
+  const product = sieve.reduce((m, n) => m * BigInt(n), 1n)
+  const prime = (a: number): bigint => {
+    let power = 1n
+    for (let i = 0; i < a; i++) power = (power * 65_537n) % product
+    for (let k = (3n << 1022n) / product; ; k++) if (checkPrimeSync(k * product + power)) return k * product + power
+  }
+  return new Uint8Array(Buffer.from((prime(17) * prime(99)).toString(16), "hex"))
+})()
 
 test("C15 invitations are listed with what became of them", async () => {
   const { id } = await json("invite", "--by", "Ada Lovelace", "--machine", "w1")
