@@ -83,6 +83,16 @@ export class Host {
     })
   }
 
+  /** At most `length` bytes of a regular file from `offset` on; fewer, or none, where it ends before. */
+  async readPart(path: string, offset: number, length: number): Promise<Found<Uint8Array>> {
+    return attempt(async () => {
+      const walked = await this.#walk(path)
+      if (walked.state !== "present") return walked
+      if (walked.value.kind !== "file") return unreadable("not a regular file")
+      return readBetween(join(this.#root, walked.value.path), offset, Math.min(length, readLimit))
+    })
+  }
+
   /** The text of a small file, without white space at its end. Bytes that are no UTF-8 stay bytes: see escape.ts. */
   async readLine(path: string): Promise<Found<Uint8Array>> {
     const read = await this.readBytes(path)
@@ -145,6 +155,16 @@ async function readUpTo(path: string, limit: number): Promise<Found<Uint8Array>>
       left -= bytesRead
     }
     return unreadable(`longer than ${limit} bytes`)
+  } finally {
+    await file.close()
+  }
+}
+
+async function readBetween(path: string, offset: number, length: number): Promise<Found<Uint8Array>> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, offset)
+    return present(new Uint8Array(buffer.subarray(0, bytesRead)))
   } finally {
     await file.close()
   }

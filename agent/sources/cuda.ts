@@ -1,24 +1,16 @@
 /**
  * Which CUDA and ROCm lie on this machine? Toolkits by their own version files, libraries by digest, in the folders where
- * packages put them. Which of them a running server mapped is another source's business.
+ * packages put them, Python's among them. Which of them a running server mapped: loaded.ts.
  */
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { z } from "zod"
-import type { Host } from "../host.ts"
-import { besideDigest, type Context, digestFacts, fact, known, lookedAt, measurements, type Source } from "./source.ts"
+import type { Found, Host } from "../host.ts"
+import { sonameOf } from "./cuda/elf.ts"
+import { libraryFolders, pythonLibraryFolders, sitePackages } from "./cuda/places.ts"
+import { type Context, digestsOf, fact, known, lookedAt, measurements, type Source } from "./source.ts"
 
-/** Where packages of distributions and of the makers put libraries. */
-const libraryFolders = [
-  "/usr/lib/x86_64-linux-gnu",
-  "/usr/lib/aarch64-linux-gnu",
-  "/usr/lib64",
-  "/usr/local/lib",
-  "/opt/cuda/lib64",
-  "/usr/local/lib/ollama",
-  "/usr/lib/ollama",
-]
 const library =
-  /^lib(cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl|nvidia-ml|nvidia-ptxjitcompiler|amdhip64|hsa-runtime64|rccl|rocblas)\.so(\.[0-9.]+)?$/
+  /^lib(?:cuda|cudart|cublas|cublasLt|cufft|curand|cusolver|cusparse|cudnn[a-z_]*|nccl|nvrtc|nvJitLink|nvidia-ml|nvidia-ptxjitcompiler|nvinfer[a-z_]*|nvonnxparser|torch|torch_cuda|torch_cpu|torch_hip|c10|c10_cuda|ssl|crypto|amdhip64|hsa-runtime64|rccl|rocblas|MIOpen)(?:-[0-9a-f]{8})?\.so(?:\.[0-9.]+)?$/
 /** The most libraries that are told. */
 const libraryLimit = 256
 
@@ -29,7 +21,7 @@ export const cuda: Source = {
     const found = [
       ...(await toolkits(context.host, homes)),
       ...(await rocm(context.host)),
-      ...(await libraries(context, homes)),
+      ...(await libraries(context, [...homes, ...(await rocmFolders(context.host))])),
     ]
     const looked = ["/usr/local/cuda*", "/opt/rocm*", ...libraryFolders]
     return found.length > 0 ? found : measurements("cuda", "", lookedAt(looked))
@@ -79,22 +71,27 @@ function parsedJson(bytes: Uint8Array): unknown {
 }
 
 async function rocm(host: Host): Promise<Measurement[]> {
+  const found: Measurement[] = []
+  for (const home of await rocmFolders(host))
+    found.push(...measurements("cuda", home, [fact("version", await host.readLine(`${home}/.info/version`))]))
+  return found
+}
+
+async function rocmFolders(host: Host): Promise<string[]> {
   const listed = await host.list("/opt")
   const names = listed.state === "present" ? listed.value.filter(name => /^rocm(-[0-9.]+)?$/.test(name)) : []
-  const found = new Map<string, Fact>()
+  const found = new Set<string>()
   for (const name of names) {
     const home = await host.realpath(`/opt/${name}`)
-    if (home.state === "present")
-      found.set(home.value, fact("version", await host.readLine(`${home.value}/.info/version`)))
+    if (home.state === "present") found.add(home.value)
   }
-  return [...found].flatMap(([home, version]) => measurements("cuda", home, [version]))
+  return [...found]
 }
 
 /** Each library once by its real path, with the names that lead to it. */
 async function libraries(context: Context, homes: readonly string[]): Promise<Measurement[]> {
-  const folders = [...libraryFolders, ...homes.flatMap(home => [`${home}/lib64`, `${home}/targets/x86_64-linux/lib`])]
   const named = new Map<string, string[]>()
-  for (const folder of folders) {
+  for (const folder of await foldersOf(context.host, homes)) {
     const listed = await context.host.list(folder)
     const names = listed.state === "present" ? listed.value.filter(name => library.test(name)) : []
     for (const name of names) {
@@ -106,16 +103,26 @@ async function libraries(context: Context, homes: readonly string[]): Promise<Me
   return libraryMeasurements(context, named)
 }
 
+async function foldersOf(host: Host, homes: readonly string[]): Promise<readonly string[]> {
+  const makers = homes.flatMap(home => [`${home}/lib64`, `${home}/lib`, `${home}/targets/x86_64-linux/lib`])
+  const python: string[] = []
+  for (const site of await sitePackages(host)) python.push(...(await pythonLibraryFolders(host, site)))
+  return [...new Set([...libraryFolders, ...makers, ...python])]
+}
+
 async function libraryMeasurements(
   context: Context,
   named: ReadonlyMap<string, readonly string[]>,
 ): Promise<Measurement[]> {
-  const found: Measurement[] = []
   const sorted = [...named].toSorted(([a], [b]) => (a < b ? -1 : 1))
-  for (const [path, names] of sorted.slice(0, libraryLimit)) {
-    const aliases = [...new Set(names)].toSorted().map(name => known("name", name))
-    found.push(...measurements("cuda", path, besideDigest(await digestFacts(context, path), aliases)))
-  }
+  const told = sorted.slice(0, libraryLimit)
+  const digests = await digestsOf(
+    context,
+    told.map(([path]) => path),
+  )
+  const found: Measurement[] = []
+  for (const [path, names] of told)
+    found.push(...measurements("cuda", path, await libraryFacts(context.host, path, names, digests.get(path))))
   if (sorted.length > libraryLimit)
     found.push(
       ...measurements("cuda", "further libraries", [
@@ -123,4 +130,22 @@ async function libraryMeasurements(
       ]),
     )
   return found
+}
+
+/** Digest, the version in its real name, what it calls itself, and the names under which it is found. */
+async function libraryFacts(
+  host: Host,
+  path: string,
+  names: readonly string[],
+  digest: Found<string> | undefined,
+): Promise<Fact[]> {
+  if (digest?.state !== "present") return [fact("digest", digest ?? { state: "absent" })]
+  const told = [fact("digest", digest)]
+  const size = await host.stat(path)
+  if (size.state === "present") told.push(known("size", size.value.size))
+  const version = /\.so\.(\d+(?:\.\d+)*)$/.exec(path)?.[1]
+  if (version !== undefined) told.push(known("version", version))
+  const soname = await sonameOf(host, path)
+  if (soname.state !== "absent") told.push(fact("soname", soname))
+  return [...told, ...[...new Set(names)].toSorted().map(name => known("name", name))]
 }

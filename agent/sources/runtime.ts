@@ -1,11 +1,14 @@
 /**
  * Which inference runtimes are on this machine? Those in the places where they are installed, and those that run now from
- * anywhere else, each by the digest of its executable. What a running one has loaded is another source's business.
+ * anywhere else, each by the digest of its executable; packages of Python by what their installer recorded. What a running one
+ * has loaded: loaded.ts.
  */
-import type { Measurement } from "../../attestation/protocol/event.ts"
+import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { posix } from "node:path"
 import type { Host } from "../host.ts"
-import { besideDigest, digestFacts, known, lookedAt, measurements, type Source } from "./source.ts"
+import { sitePackages } from "./cuda/places.ts"
+import { packageFacts, packagesIn } from "./python/package.ts"
+import { besideDigest, type Context, digestFacts, fact, known, lookedAt, measurements, type Source } from "./source.ts"
 
 const runtimes = [
   "ollama",
@@ -38,13 +41,15 @@ export const runtime: Source = {
     const found: Measurement[] = []
     for (const path of [...new Set([...installed, ...paths])].toSorted()) {
       const stale = replaced.has(path) ? [known("running", "another file than the one at this path")] : []
-      const digest = besideDigest(await digestFacts(context, path), [known("name", posix.basename(path))])
+      const beside = [known("name", posix.basename(path)), ...(await versionFact(context.host, path))]
+      const digest = besideDigest(await digestFacts(context, path), beside)
       found.push(...measurements("runtime", path, [...digest, ...stale]))
     }
     for (const name of hidden)
       found.push(
         ...measurements("runtime", `process/${name}`, [["unreadable", "its executable is hidden from the agent"]]),
       )
+    found.push(...(await packages(context)))
     return found.length > 0
       ? found
       : measurements(
@@ -53,6 +58,22 @@ export const runtime: Source = {
           lookedAt([...folders.map(folder => `${folder}/{${runtimes.join(",")}}`), "/proc/*/exe"]),
         )
   },
+}
+
+/** Runtimes that are packages of Python, wherever environments are found. */
+async function packages(context: Context): Promise<Measurement[]> {
+  const found: Measurement[] = []
+  for (const site of await sitePackages(context.host))
+    for (const each of await packagesIn(context.host, site))
+      found.push(...measurements("runtime", each.folder, await packageFacts(context, each)))
+  return found
+}
+
+/** A runtime that says its version in a file beside it. */
+async function versionFact(host: Host, path: string): Promise<Fact[]> {
+  if (posix.basename(path) !== "tritonserver") return []
+  const said = await host.readLine(posix.join(path, "../../TRITON_VERSION"))
+  return said.state === "absent" ? [] : [fact("TRITON_VERSION", said)]
 }
 
 async function installedPaths(host: Host): Promise<string[]> {

@@ -1,0 +1,56 @@
+/** Where do packages put libraries: of the distribution, of their makers, of Python, of the runtimes themselves? */
+import type { Host } from "../../host.ts"
+import { serversOn } from "../process/server.ts"
+import { posix } from "node:path"
+
+/** Where packages of distributions and of the makers put libraries. */
+export const libraryFolders: readonly string[] = [
+  "/usr/lib/x86_64-linux-gnu",
+  "/usr/lib/aarch64-linux-gnu",
+  "/usr/lib64",
+  "/usr/local/lib",
+  "/opt/cuda/lib64",
+  "/opt/tensorrt/lib",
+  "/usr/local/lib/ollama",
+  "/usr/lib/ollama",
+]
+/** Folders that hold an environment of Python, or environments side by side. */
+const roots = ["/usr", "/usr/local", "/opt/conda", "/opt/venv", "/venv"]
+const rootParents = ["/opt", "/opt/conda/envs", "/srv"]
+const most = 32
+
+/** Every site-packages (or Debian's dist-packages) there, and of the environments that servers run from, by real path. */
+export async function sitePackages(host: Host): Promise<string[]> {
+  const found = new Set<string>()
+  for (const root of await pythonRoots(host)) {
+    const listed = await host.list(`${root}/lib`)
+    const versions = listed.state === "present" ? listed.value.filter(each => /^python3(?:\.\d{1,2})?$/.test(each)) : []
+    for (const version of versions)
+      for (const name of ["site-packages", "dist-packages"]) {
+        const real = await host.realpath(`${root}/lib/${version}/${name}`)
+        if (real.state === "present" && found.size < most) found.add(real.value)
+      }
+  }
+  return [...found].toSorted()
+}
+
+async function pythonRoots(host: Host): Promise<string[]> {
+  const children: string[] = []
+  for (const parent of rootParents) {
+    const listed = await host.list(parent)
+    if (listed.state === "present") children.push(...listed.value.slice(0, 256).map(each => `${parent}/${each}`))
+  }
+  const { servers } = await serversOn(host)
+  const environments = servers
+    .flatMap(({ given }) => [given[0] ?? "", given[1] ?? ""])
+    .filter(each => posix.isAbsolute(each))
+  const near = environments.map(each => posix.dirname(posix.dirname(each)))
+  return [...new Set([...roots, ...children, ...near])]
+}
+
+/** Where packages of Python keep libraries of their makers: nvidia/<name>/lib, and a few of their own. */
+export async function pythonLibraryFolders(host: Host, site: string): Promise<string[]> {
+  const listed = await host.list(`${site}/nvidia`)
+  const parts = listed.state === "present" ? listed.value.slice(0, 64).map(each => `${site}/nvidia/${each}/lib`) : []
+  return [...parts, `${site}/torch/lib`, `${site}/tensorrt_libs`, `${site}/tensorrt`, posix.join(site, "../..")]
+}
