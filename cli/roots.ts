@@ -1,5 +1,6 @@
 /** Whose word counts for a TPM? The makers' roots that an operator admits, lists and withdraws. What the project knows of them: `attestation/tcg/makers.ts`. */
 import { z } from "zod"
+import { certificateLimit } from "../attestation/tcg/certificate.ts"
 import { makerRoots } from "../attestation/tcg/makers.ts"
 import { toBase64, toHex } from "../attestation/wire/text.ts"
 import type { AdmittedRow, CollectorVerbs } from "../collector/verbs.ts"
@@ -54,18 +55,39 @@ export const rootsAdd = command({
 
 type Answer = z.infer<CollectorVerbs["roots-add"]["answer"]> & { readonly path: string }
 
-/** One after another: an intermediate leads to a root that came before it. */
-async function addAll(
-  office: Office,
-  found: readonly Found[],
-  approver: { by: string; reason: string } | null,
-): Promise<Answer[]> {
+type Approver = { readonly by: string; readonly reason: string } | null
+
+/** What is listed, and what leads there, as long as that admits more; then what is left, under the person's name. */
+async function addAll(office: Office, found: readonly Found[], approver: Approver): Promise<Answer[]> {
+  let answers = await addEach(office, found, null)
+  for (let admitted = -1; admitted < countOf(answers) && answers.some(isRefused); ) {
+    admitted = countOf(answers)
+    answers = await addRefused(office, found, answers, null)
+  }
+  return approver === null ? answers : addRefused(office, found, answers, approver)
+}
+
+const isRefused = ({ kind }: Answer): boolean => kind === "refused"
+const countOf = (answers: readonly Answer[]): number => answers.filter(each => !isRefused(each)).length
+
+async function addEach(office: Office, found: readonly Found[], approver: Approver): Promise<Answer[]> {
   const answers: Answer[] = []
   for (const { path, bytes } of found) {
-    const answer = await office.call("roots-add", { certificate: toBase64(bytes.subarray(0, 8192)), approver })
-    answers.push({ path, ...answer })
+    const certificate = toBase64(bytes.subarray(0, certificateLimit))
+    answers.push({ path, ...(await office.call("roots-add", { certificate, approver })) })
   }
   return answers
+}
+
+async function addRefused(
+  office: Office,
+  found: readonly Found[],
+  answers: readonly Answer[],
+  approver: Approver,
+): Promise<Answer[]> {
+  const refused = found.filter((_, i) => answers[i]?.kind === "refused")
+  const again = await addEach(office, refused, approver)
+  return answers.map(each => (isRefused(each) ? (again.shift() ?? each) : each))
 }
 
 function writeAnswer(terminal: Terminal, answer: Answer): void {
@@ -115,7 +137,7 @@ async function listAll(office: Office): Promise<AdmittedRow[]> {
 
 function writeRow(out: Output, { fingerprint, maker, approval, at }: AdmittedRow, what: string): void {
   const word = approval === "listed" ? "listed" : `by ${plain(approval.by)}: ${plain(approval.reason)}`
-  row(out, what, `${fingerprint}  ${plain(maker)}, ${word}, ${at.slice(0, 10)}`)
+  out.write(`  ${out.style("faint", what.padEnd(14))}${fingerprint}  ${plain(maker)}, ${word}, ${at.slice(0, 10)}\n`)
 }
 
 export const rootsWithdraw = command({

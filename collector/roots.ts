@@ -4,7 +4,7 @@
  */
 import type { Decision } from "../attestation/appraise/endorsement.ts"
 import { type Certificate, calledIn, fingerprintOf, readCertificate } from "../attestation/tcg/certificate.ts"
-import { isAuthority } from "../attestation/tcg/ek-certificate.ts"
+import { isAuthority, mayBeUsed } from "../attestation/tcg/ek-certificate.ts"
 import { leadsTo } from "../attestation/tcg/ek-chain.ts"
 import { makerOf } from "../attestation/tcg/makers.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
@@ -24,9 +24,8 @@ export async function admitCertificate(
   approver: Decision | "nobody",
   now: number,
 ): Promise<Admission> {
-  const certificate = readable(bytes)
-  if (certificate instanceof Malformed)
-    return { kind: "refused", fingerprint: null, subject: "", why: `cannot be read: ${certificate.message}` }
+  const certificate = authorityIn(bytes)
+  if (typeof certificate === "string") return { kind: "refused", fingerprint: null, subject: "", why: certificate }
   const fingerprint = fingerprintOf(certificate)
   const rows = await trust.admittedCertificates()
   const known = rows.find(each => each.fingerprint === fingerprint)
@@ -39,13 +38,15 @@ export async function admitCertificate(
   return { kind: added ? "admitted" : "known", certificate: admitted }
 }
 
-function readable(bytes: Uint8Array): Certificate | Malformed {
+/** The authority's certificate that `bytes` are, or why they are none. Every part that a chain looks at is read once, here. */
+function authorityIn(bytes: Uint8Array): Certificate | string {
   try {
     const certificate = readCertificate(bytes)
-    calledIn(certificate.subject)
-    return certificate
+    const called = plainLine(calledIn(certificate.subject), 128)
+    const may = isAuthority(certificate) && mayBeUsed(certificate, "keyCertSign")
+    return may ? certificate : `of "${called}" is no authority's`
   } catch (error) {
-    if (error instanceof Malformed) return error
+    if (error instanceof Malformed) return `cannot be read: ${error.message}`
     throw error
   }
 }
@@ -61,7 +62,6 @@ function placeOf(
 ): Place | string {
   const listed = makerOf(fingerprintOf(certificate))
   if (listed) return { role: "root", maker: listed.maker, approval: "listed" }
-  if (!isAuthority(certificate)) return "is no authority's"
   const led = leadsTo(certificate, admittedIn(rows), now)
   if (led.kind === "anchored") {
     const root = rows.find(each => each.fingerprint === fingerprintOf(led.root))

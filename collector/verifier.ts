@@ -4,6 +4,7 @@
  */
 import { fromBase64 } from "../attestation/wire/text.ts"
 import { spoken } from "../attestation/appraise/endorsement.ts"
+import { inForce } from "./endorse.ts"
 import { type FromVerifier, readFromVerifier } from "../attestation/protocol/message.ts"
 import type { Ended } from "./challenge.ts"
 import { admits, invitationOf } from "./enrol.ts"
@@ -57,8 +58,10 @@ export class VerifierSession implements Conversation {
   async #identify(attester: string): Promise<void> {
     const enrolment = await this.#parts.store.enrolment(attester)
     if (!enrolment) return this.#decline("no attester of this name is enrolled")
-    const { identity, endorsement } = enrolment
-    this.#peer.send({ type: "identity", identity, endorsement: spoken(endorsement) })
+    const retirement = await this.#parts.store.retirement(attester)
+    if (retirement) return this.#decline(`this attester was retired by ${retirement.by}`)
+    const endorsement = await inForce(this.#parts.store, enrolment.endorsement)
+    this.#peer.send({ type: "identity", identity: enrolment.identity, endorsement: spoken(endorsement) })
   }
 
   async #relay({ attester, nonce, depth, credential }: FromVerifier & { type: "ask" }, name: string): Promise<void> {

@@ -4,12 +4,13 @@
  */
 import { execFileSync } from "node:child_process"
 import { checkPrimeSync, generateKeyPairSync } from "node:crypto"
-import { readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest"
 import { makerRoots } from "../attestation/tcg/makers.ts"
 import { nameOf, readPublic } from "../attestation/tcg/public.ts"
 import { readInvitation } from "../attestation/protocol/invitation.ts"
+import { paths } from "../attestation/protocol/message.ts"
 import { fromBase64, toBase64, toHex } from "../attestation/wire/text.ts"
 import { exits } from "../cli/exit.ts"
 import { activate, certifiedIdentityOf, enrol, hello, identityOf, Line, submit } from "./collector-attester.ts"
@@ -148,6 +149,13 @@ test("C14 who is retired is refused and shown, and comes back only by name", asy
   const shown = await record(["status", "gpu-1", "--collector-config", join(folder, "collector.toml")])
   expect(shown).toMatchObject({ exit: exits.unacceptable, out: expect.stringMatching(/retired .* by Karl: sold/) })
 
+  const { invitation: asking } = await json("invite", "--by", "Karl", "--verifier", "auditor")
+  const verifier = await Line.dial(house.collector.port, paths.verifier)
+  const token = toBase64(readInvitation(asking).token)
+  await verifier.send({ type: "who", token, attester: one.attester })
+  expect((await verifier.next("declined")).reason).toContain("retired by Karl")
+  verifier.close()
+
   const again = await Line.dial(house.collector.port)
   const challenge = await hello(again, one.machine)
   await submit(again, challenge.id, await one.answer(again, challenge))
@@ -253,6 +261,28 @@ test("C10 the table of makers' roots is shown without a collector", async () => 
     expect.objectContaining({ maker: "Infineon", subject: "Infineon OPTIGA(TM) ECC Root CA" }),
   )
 })
+
+const makers = join(import.meta.dirname, "../../shared/vectors/keylime/tpm_cert_store")
+
+test.skipIf(!existsSync(makers))(
+  "C10 of makers' certificates (not run without shared vectors), those that lead to a listed root are admitted",
+  async () => {
+    const { exit, out } = await run("roots", "add", makers, "--json")
+    const { certificates } = JSON.parse(out)
+    const count = (kind: string, role?: string): number =>
+      certificates.filter(
+        (each: { kind: string; certificate?: { role: string } }) =>
+          each.kind === kind && each.certificate?.role === role,
+      ).length
+    expect(exit).toBe(exits.failed)
+    expect(count("admitted", "root")).toBe(makerRoots.length)
+    expect(count("admitted", "intermediate")).toBeGreaterThan(12)
+    const refused = certificates.filter((each: { kind: string }) => each.kind === "refused")
+    for (const { why } of refused) expect(why).toMatch(/nobody admitted|SHA-1|expired/)
+    const { out: list } = await run("roots", "list")
+    expect(list).toMatch(/intermediate {1,}[0-9a-f]{64} {2}Infineon, listed/)
+  },
+)
 
 test("C10 a folder is admitted as far as it leads somewhere, and what does not is named", async () => {
   const path = join(folder, "maker")
