@@ -32,7 +32,7 @@ if (unknown !== undefined || !(seconds > 0) || !Number.isSafeInteger(seed)) {
 
 process.stdout.write(`seed ${seed}\n`)
 for await (const { tally, crash } of watched(new URL("./fuzz/targets.ts", import.meta.url), names, {
-  ...{ seed, seconds, cases: Number.POSITIVE_INFINITY },
+  ...{ seed, seconds, cases: Number.MAX_SAFE_INTEGER },
 })) {
   process.stdout.write(`${lineFor(tally)}\n`)
   if (crash === "none") continue
