@@ -22,6 +22,7 @@ import { type Codec, decode, encode, Malformed } from "../../attestation/wire/co
 import { frame, Unframer } from "../../attestation/wire/frame.ts"
 import { sameBytes } from "../../attestation/wire/text.ts"
 import { bootLogs } from "./boot-logs.ts"
+import { certificates } from "./certificates.ts"
 import * as seed from "./seeds.ts"
 import { Broken, type Target } from "./target.ts"
 
@@ -216,4 +217,4 @@ const people: readonly Target[] = [
 ]
 
 /** Every target, in the order in which they are run. */
-export const targets: readonly Target[] = [...tpm, ...evidence, ...bootLogs, ...messages, ...people]
+export const targets: readonly Target[] = [...tpm, certificates, ...evidence, ...bootLogs, ...messages, ...people]
