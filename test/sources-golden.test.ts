@@ -1,4 +1,5 @@
 /** What is measured of each captured machine, word for word? Golden: bless with `vitest run test/sources-golden.test.ts --update`. */
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, expect, it } from "vitest"
 import { Hasher } from "../agent/hash/hasher.ts"
@@ -34,4 +35,16 @@ it("is another for each machine", async () => {
   const texts = await Promise.all(hostNames.map(textOf))
   expect(new Set(texts).size).toBe(hostNames.length)
   expect(hostNames.length).toBeGreaterThanOrEqual(8)
+})
+
+it("has a section of docs/sources.md for each source, in their order", () => {
+  const page = readFileSync(join(import.meta.dirname, "../docs/sources.md"), "utf8")
+  const sections = [...page.matchAll(/^## ([a-z]+)$/gm)].map(([, name]) => name)
+  expect(sections).toEqual(sources.map(({ name }) => name))
+  expect(page).toContain(`[${sections.join(", ")}]`)
+})
+
+it("has a line of its page for each machine", () => {
+  const page = readFileSync(join(import.meta.dirname, "hosts/README.md"), "utf8")
+  expect(hostNames.filter(name => !page.includes(`\`${name}\``))).toEqual([])
 })
