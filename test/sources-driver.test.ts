@@ -1,5 +1,6 @@
 /** What is known of accelerators and their drivers: the captures of others, our own machines, and what contradicts itself. */
-import { readdirSync, readFileSync } from "node:fs"
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, property, string } from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
@@ -11,7 +12,11 @@ import type { Measurement } from "../attestation/protocol/event.ts"
 import { contextOf, measured, on, subject, valuesOf } from "./hosts.ts"
 
 const hasher = new Hasher()
-afterAll(() => hasher.close())
+const scratch = mkdtempSync(join(tmpdir(), "assay-driver-"))
+afterAll(async () => {
+  await hasher.close()
+  rmSync(scratch, { recursive: true, force: true })
+})
 const driverOf = (host: string): Promise<readonly Measurement[]> => measured("driver", contextOf(hasher, on(host)))
 
 describe("nvidia-smi", () => {
@@ -182,10 +187,27 @@ describe("contradictions", () => {
     )
   })
 
+  it("are none about a card before it is initialised, or one that the driver was told to leave alone", async () => {
+    const root = join(scratch, "early")
+    cpSync(on("two-cards"), root, { recursive: true, verbatimSymlinks: true })
+    const [first, second] = ["0000:01:00.0", "0000:61:00.0"].map(each =>
+      join(root, "proc/driver/nvidia/gpus", each, "information"),
+    )
+    const unknown = "Model: Unknown\nGPU UUID: GPU-????????-????-????-????-????????????\nVideo BIOS: ??.??.??.??.??\n"
+    writeFileSync(first ?? "", unknown)
+    writeFileSync(second ?? "", readFileSync(second ?? "", "utf8").replace("Excluded:\t No", "Excluded:\t Yes"))
+    const said = join(root, "usr/share/said/query.xml")
+    writeFileSync(said, readFileSync(said, "utf8").replace(/<gpu id="00000000:61[^]*?<\/gpu>/, ""))
+    const events = await measured("driver", contextOf(hasher, root))
+    expect(events.flatMap(each => valuesOf(each, "contradiction"))).toEqual([])
+    expect(valuesOf(subject(events, "nvidia/0000:01:00.0"), "unreadable")).toHaveLength(2)
+  })
+
   it("are none where nobody says anything, or letters differ in case alone", () => {
     const words = (...values: (string | undefined)[]) => values.map((value, i) => ({ by: String(i), value }))
     expect(contradictions("x", words("N/A", "1", undefined, "", "??.??.??", "[N/A]"))).toEqual([])
     expect(contradictions("x", words("4c", "4C"))).toEqual([])
+    expect(contradictions("x", words("NVIDIA A10", "A10"))).toEqual([])
     expect(contradictions("x", words("1", "2", "N/A"))).toEqual([["contradiction", "x: 0 says 1, 1 says 2"]])
   })
 })

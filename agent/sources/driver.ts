@@ -59,7 +59,7 @@ async function versionContradictions(host: Host, { version }: Driver, smi: Found
   ])
 }
 
-/** Only those are compared that say anything at all. */
+/** Only those are compared that say anything at all, and no card that the driver was told to leave alone: some leave it out. */
 function missingCards(cards: Found<readonly Card[]>, smi: Found<Smi>, devices: Devices): Fact[] {
   const lists: { by: string; addresses: readonly string[] }[] = []
   if (cards.state === "present") lists.push({ by: "driver", addresses: cards.value.map(each => each.address) })
@@ -69,7 +69,11 @@ function missingCards(cards: Found<readonly Card[]>, smi: Found<Smi>, devices: D
       by: "PCI",
       addresses: devices.value.filter(each => each.driver === "nvidia").map(each => each.address),
     })
-  return listContradictions(lists)
+  const left = cards.state === "present" ? cards.value.filter(each => each.fields.get("GPU Excluded") === "Yes") : []
+  const excluded = new Set(left.map(each => each.address))
+  return listContradictions(
+    lists.map(({ by, addresses }) => ({ by, addresses: addresses.filter(each => !excluded.has(each)) })),
+  )
 }
 
 function cardsTold(cards: Found<readonly Card[]>, smi: Found<Smi>, version: string): Measurement[] {

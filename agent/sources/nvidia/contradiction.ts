@@ -12,10 +12,10 @@ export type Word = { readonly by: string; readonly value: string | undefined }
 
 const nothing = /^(?:|N\/A|unknown|[?.]+|\[?N\/A\]?)$/i
 
-/** A contradiction if two of `words` differ, letter case aside. */
+/** A contradiction if two of `words` differ, letter case and the maker's name in front aside. */
 export function contradictions(about: string, words: readonly Word[]): Fact[] {
   const said = words.filter(({ value }) => value !== undefined && !nothing.test(value))
-  const different = new Set(said.map(({ value }) => value?.toLowerCase()))
+  const different = new Set(said.map(({ value }) => value?.toLowerCase().replace(/^nvidia /, "")))
   return different.size < 2
     ? []
     : [

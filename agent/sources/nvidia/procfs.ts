@@ -109,7 +109,7 @@ async function cardAt(host: Host, address: string): Promise<Card> {
 const nothingSaid: Found<never> = { state: "unreadable", problem: "says nothing of the card" }
 
 /** Until a card is initialised its driver shows question marks: not a value. */
-const isUnknown = (value: string): boolean => /^[?.]+$/.test(value)
+const isUnknown = (value: string): boolean => value.includes("??")
 
 const cardFact = ([name, value]: [string, string]): Fact =>
   isUnknown(value)

@@ -43,8 +43,8 @@ export async function packagesIn(host: Host, site: string): Promise<Package[]> {
   const names = listed.state === "present" ? listed.value : []
   return names.flatMap(each => {
     const [, name = "", version = ""] = /^([\w.]{1,100})-([\w.+!]{1,100})\.dist-info$/.exec(each) ?? []
-    const normal = name.toLowerCase().replaceAll(".", "_")
-    return compared.has(normal) || told.has(normal) ? [{ name: normal, version, folder: `${site}/${each}` }] : []
+    const plain = name.toLowerCase().replaceAll(".", "_")
+    return compared.has(plain) || told.has(plain) ? [{ name: plain, version, folder: `${site}/${each}` }] : []
   })
 }
 
@@ -56,13 +56,16 @@ export async function packageFacts(context: Context, { name, version, folder }: 
     known("package", name),
     known("version", version),
     fact("record", contentDigest(record)),
-    ...(own === version || own === "unknown"
+    ...(own === "unknown" || normal(own) === normal(version)
       ? []
       : [contradiction("version", [`the folder says ${version}`, `METADATA says ${own}`])]),
   ]
   if (!compared.has(name) || record.state !== "present") return facts
   return [...facts, ...(await comparison(context, posix.dirname(folder), entriesIn(record.value)))]
 }
+
+/** A folder's name has no hyphens: they stand for what separates the parts of a version. */
+const normal = (version: string): string => version.toLowerCase().replace(/[-_]/g, ".")
 
 async function ownVersion(host: Host, folder: string): Promise<string> {
   const read = await host.readBytes(`${folder}/METADATA`, 1 << 20)
