@@ -11,6 +11,7 @@ import type { EngineName, Hashed, Manner, Reading, Reads } from "./job.ts"
 import { type Depth, type FileDigests, Known } from "./known.ts"
 import { MeasuredModels } from "./measured.ts"
 import { modestWorkers, Pool } from "./pool.ts"
+import { unsettled } from "./refusal.ts"
 import { asBinary, type Binary } from "./binary.ts"
 import { hashAll, hashLanes, lookAt, type Round, type Target } from "./round.ts"
 
@@ -241,9 +242,11 @@ export class Hasher {
   async #readAnew(round: Round, targets: readonly Target[], found: Map<string, Found>): Promise<void> {
     const hashed = await hashAll(round, targets, this.#baseline)
     for (const [i, { kind: _, records, ...each }] of hashed.entries()) {
+      const { path, state } = targets[i] ?? { path: "", state: "" }
+      if (each.state !== state) throw unsettled(path)
       if (each.settled && each.by === "wasm") this.#known.learn(each)
       if (this.cache !== "none" && records !== "none") await this.cache.saveRecords(each, records)
-      found.set(targets[i]?.state ?? "", { ...each, how: "read" })
+      found.set(state, { ...each, how: "read" })
     }
   }
 
