@@ -30,8 +30,8 @@ const weights = [
 
 /** What sources see of the machine at `root`. Its programs run, as they would there. */
 export function contextOf(hasher: Hasher, root: string, more: Partial<Context> = {}): Context {
-  const smi = join(root, "usr/bin/nvidia-smi")
-  if (root !== "/" && existsSync(smi)) chmodSync(smi, 0o755)
+  const programs = ["usr/bin/nvidia-smi", "opt/rocm-6.4.1/bin/rocm-smi"].map(each => join(root, each))
+  if (root !== "/") for (const each of programs.filter(existsSync)) chmodSync(each, 0o755)
   return {
     host: new Host(root, "run"),
     hasher,

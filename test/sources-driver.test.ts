@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { assert, property, string } from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
 import { Hasher } from "../agent/hash/hasher.ts"
+import { readRocm } from "../agent/sources/amd/rocm-smi.ts"
 import { contradictions } from "../agent/sources/nvidia/contradiction.ts"
 import { readSmi } from "../agent/sources/nvidia/smi.ts"
 import { BadXml, parseXml, within } from "../agent/sources/nvidia/xml.ts"
@@ -124,6 +125,47 @@ describe("nvidia-smi", () => {
     )
     for (const long of ["<a b", "<!--", " ", "<a ", "&", '<a b="'])
       expect(() => parseXml(`<a>${long.repeat(500_000)}`)).toThrow(BadXml)
+  })
+})
+
+describe("rocm-smi", () => {
+  const captures = join(import.meta.dirname, "../../shared/vectors/rocm-smi")
+  const names = readdirSync(captures).filter(name => name.endsWith(".json"))
+
+  it("is read as real machines wrote it: VBIOS, firmware of each engine, identity, driver", () => {
+    expect(names.length).toBe(8)
+    for (const name of names) {
+      const written = JSON.parse(readFileSync(join(captures, name), "utf8"))
+      const read = readRocm(readFileSync(join(captures, name)))
+      if (read.state !== "present") throw new Error(name)
+      expect(read.value.driver, name).toBe(written.system?.["Driver version"] ?? "unknown")
+      for (const [i, card] of Object.values<Record<string, string>>(written)
+        .slice(0, read.value.cards.length)
+        .entries()) {
+        const { fields } = read.value.cards[i] ?? { fields: new Map<string, string>() }
+        expect(fields.get("vbios version"), name).toBe(card["VBIOS version"])
+        expect(fields.get("unique id"), name).toBe(card["Unique ID"])
+        const engines = Object.keys(card).filter(key => key.endsWith("firmware version"))
+        for (const engine of engines) expect(fields.get(engine.toLowerCase()), name).toBe(card[engine])
+        expect([...fields.keys()].join(), name).not.toMatch(/temperature|clock|use|power|serial/)
+      }
+    }
+  })
+
+  it("is refused in another form, and is its own word beside what the kernel says", async () => {
+    for (const text of ["", "[]", "{", '{"card0": 1}', '{"card0": {"a": null}}', "null"])
+      expect(readRocm(Buffer.from(text)).state).toBe("unreadable")
+    const card = (events: readonly Measurement[]) => subject(events, "rocm-smi/0000:03:00.0")
+    const found = card(await driverOf("amd-w7900"))
+    expect(valuesOf(found, "rocm-smi/vbios version")).toEqual(["113-D7070100-138"])
+    expect(valuesOf(found, "contradiction")).toEqual([])
+    const root = join(scratch, "amd")
+    cpSync(on("amd-w7900"), root, { recursive: true, verbatimSymlinks: true })
+    writeFileSync(join(root, "sys/bus/pci/devices/0000:03:00.0/vbios_version"), "113-OTHER\n")
+    const disputed = card(await measured("driver", contextOf(hasher, root)))
+    expect(valuesOf(disputed, "contradiction")).toEqual([
+      "VBIOS: amdgpu says 113-OTHER, rocm-smi says 113-D7070100-138",
+    ])
   })
 })
 

@@ -5,6 +5,7 @@
  */
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import type { Found, Host } from "../host.ts"
+import { askRocm, type RocmCard, rocmFacts, rocmSmi } from "./amd/rocm-smi.ts"
 import { cardContradictions, contradictions, listContradictions } from "./nvidia/contradiction.ts"
 import { firmwareFacts, libraryVersions } from "./nvidia/files.ts"
 import { type Card, type Driver, nvidiaCards, nvidiaDriver, nvidiaVersion } from "./nvidia/procfs.ts"
@@ -27,7 +28,7 @@ export const driver: Source = {
   name: "driver",
   measure: async context => {
     const devices = await displayDevices(context.host)
-    return [...(await nvidia(context, devices)), ...(await amdgpu(context.host)), ...devicesTold(devices)]
+    return [...(await nvidia(context, devices)), ...(await amdgpu(context, devices)), ...devicesTold(devices)]
   },
 }
 
@@ -104,12 +105,39 @@ function attestation(mode: readonly Fact[]): Fact {
   )
 }
 
-async function amdgpu(host: Host): Promise<Measurement[]> {
+async function amdgpu(context: Context, devices: Devices): Promise<Measurement[]> {
+  const { host } = context
   const folder = "/sys/module/amdgpu"
   const module = await host.stat(folder)
   if (module.state !== "present") return measurements("driver", "amdgpu", [fact(folder, module)])
   const loaded = await filesAsFacts(host, folder, ["version", "srcversion", "taint"])
-  return measurements("driver", "amdgpu", [known("module", "loaded"), ...loaded.map(prefixed("module"))])
+  const facts = [known("module", "loaded"), ...loaded.map(prefixed("module"))]
+  return [...measurements("driver", "amdgpu", facts), ...(await rocm(context, devices))]
+}
+
+/** rocm-smi, where it is installed: what it says of each card, and where the kernel says otherwise. */
+async function rocm(context: Context, devices: Devices): Promise<Measurement[]> {
+  const answer = await askRocm(context.host)
+  if (answer.state !== "present") return measurements("driver", "rocm-smi", [fact(rocmSmi, answer)])
+  const program = (await digestFacts(context, rocmSmi)).map(prefixed("program"))
+  const { driver: version, cards } = answer.value
+  const own = version === "unknown" ? [] : [known("rocm-smi/driver version", version)]
+  const listed = devices.state === "present" ? devices.value : []
+  return [
+    ...measurements("driver", "rocm-smi", [...program, ...own]),
+    ...cards.flatMap(card => {
+      const disputed = amdContradictions(card, listed.find(each => each.address === card.address)?.facts ?? [])
+      return measurements("driver", `rocm-smi/${card.address}`, [...rocmFacts(card), ...disputed])
+    }),
+  ]
+}
+
+function amdContradictions({ fields }: RocmCard, shown: readonly Fact[]): Fact[] {
+  const kernel = (name: string): string | undefined => shown.find(each => each[0] === name)?.[1]
+  return contradictions("VBIOS", [
+    { by: "amdgpu", value: kernel("vbios_version") },
+    { by: "rocm-smi", value: fields.get("vbios version") },
+  ])
 }
 
 /** PCI Code and ID Assignment: base class 03 display controllers, 12 processing accelerators, 0b40 co-processors. */
