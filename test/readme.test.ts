@@ -1,4 +1,7 @@
-/** Does the README tell the truth? Its blocks marked `sh run` are run in order, as one session; its table is the table of exits. */
+/**
+ * Do the README and docs/operating.md tell the truth? Their blocks marked `sh run` are run in order, as one session, in which the
+ * README's last block ends what runs; its table is the table of exits.
+ */
 import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -8,8 +11,9 @@ import { exits, meanings } from "../cli/exit.ts"
 
 const root = join(import.meta.dirname, "..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
-const blocks = (kind: string): string[] =>
-  [...readme.matchAll(/^```(.*)\n([^]*?)^```$/gm)].filter(([, info]) => info === kind).map(([, , text]) => text ?? "")
+const operating = readFileSync(join(root, "docs/operating.md"), "utf8")
+const blocksOf = (page: string, kind: string): string[] =>
+  [...page.matchAll(/^```(.*)\n([^]*?)^```$/gm)].filter(([, info]) => info === kind).map(([, , text]) => text ?? "")
 
 /** Runs a script in a session of its own, so that whatever it started can be ended. */
 function session(script: string, cwd: string): Promise<{ code: number | null; said: string }> {
@@ -32,11 +36,12 @@ function session(script: string, cwd: string): Promise<{ code: number | null; sa
   })
 }
 
-test("the first session, file to file, and from outside", async () => {
+test("the first session, file to file, operating a fleet, and from outside", async () => {
   const folder = mkdtempSync(join(tmpdir(), "readme-"))
   try {
-    symlinkSync(join(root, ".cache"), join(folder, ".cache"))
-    const script = blocks("sh run")
+    for (const name of [".cache", "docs"]) symlinkSync(join(root, name), join(folder, name))
+    const first = blocksOf(readme, "sh run")
+    const script = [...first.slice(0, -1), ...blocksOf(operating, "sh run"), ...first.slice(-1)]
       .join("\n")
       .replaceAll("7443", String(20_000 + (process.pid % 10_000)))
     const { code, said } = await session(script, folder)
@@ -53,7 +58,7 @@ test("the first session, file to file, and from outside", async () => {
 
 test("other commands in it are what .ci/run runs", () => {
   const ci = readFileSync(join(root, ".ci/run"), "utf8")
-  for (const line of blocks("sh").flatMap(text => text.trim().split("\n"))) expect(ci).toContain(line)
+  for (const line of blocksOf(readme, "sh").flatMap(text => text.trim().split("\n"))) expect(ci).toContain(line)
 })
 
 test("its table is the table of exits", () => {
