@@ -47,7 +47,9 @@ const byteAlterations: readonly Alteration[] = [
   },
   (bytes, lot) => {
     const [from, to] = span(bytes, lot)
-    const again = Array.from({ length: lot.once(50) ? 5000 : 1 + lot.below(8) }, () => bytes.subarray(from, to))
+    const room = Math.floor(mostBytes / (1 + to - from))
+    const times = Math.min(room, lot.once(50) ? 5000 : 1 + lot.below(8))
+    const again = Array.from({ length: times }, () => bytes.subarray(from, to))
     return joined(bytes.subarray(0, to), ...again, bytes.subarray(to))
   },
   (bytes, lot, other) => {

@@ -5,8 +5,8 @@ import { mostBytes } from "./mutate.ts"
 import { type Order, shownHead } from "./order.ts"
 import type { Target } from "./target.ts"
 
-/** How many bytes the process may grow over one target. */
-const growth = 512 << 20
+/** How many bytes the process may grow over one target: more than its heap may have before it is tidied. */
+const growth = 2 ** 30
 
 const order: Order = JSON.parse(process.argv[2] ?? "{}")
 const { table, names, seed, cases, seconds, shown } = order
@@ -22,6 +22,8 @@ function witness(bytes: Uint8Array): void {
   writeSync(file, page, 0, shownHead + bytes.length, 0)
 }
 
+const lastShown = (): Uint8Array => new Uint8Array(page.subarray(shownHead, shownHead + page.readUInt32LE(4)))
+
 function tried(name: string): object {
   const target = targets.find(each => each.name === name)
   if (!target) throw new Error(`there is no target ${name}`)
@@ -30,7 +32,7 @@ function tried(name: string): object {
   let eaten: Crash | "none" = "none"
   const goOn = (count: number): boolean => {
     if (count % 64 === 0 && process.memoryUsage.rss() > room)
-      eaten = { target: name, what: `grew by more than ${growth} bytes`, bytes: new Uint8Array(0) }
+      eaten = { target: name, what: `grew by more than ${growth} bytes`, bytes: lastShown() }
     return eaten === "none" && count < cases && performance.now() < until
   }
   const outcome = fuzz(target, seed, goOn, witness)
