@@ -2,6 +2,7 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import type { HashAlgorithm } from "../attestation/tcg/algorithm.ts"
+import { measuredEvents } from "../attestation/tcg/firmware/content.ts"
 import { devicePathText } from "../attestation/tcg/firmware/device-path.ts"
 import { type FirmwareFacts, firmwareFacts } from "../attestation/tcg/firmware/facts.ts"
 import { firmwareLimits, readFirmwareLog } from "../attestation/tcg/firmware/log.ts"
@@ -100,7 +101,7 @@ describe("a log as firmware writes it", () => {
     for (const name of ["CCEL_unpadded.data.bin", "event_log.bin"])
       expect(readFirmwareLog(vector("go-eventlog", "eventlogs", "ccel", name)).banks).toEqual(["sha384"])
     const rom = readFirmwareLog(vector("go-attestation", "option_rom_eventlog"))
-    const { images } = firmwareFacts(rom, "sha1", all)
+    const { images } = firmwareFacts(rom, measuredEvents(rom, "sha1"), all)
     expect(images.map(each => [each.pcr, each.claimedKind, each.phase])).toEqual([
       [2, "boot services driver", "firmware"],
       [4, "application", "after"],

@@ -1,5 +1,5 @@
 /** Which PCRs, in which bank, and what do they hold? TPM 2.0 Library, Part 2, 10.6 (TPMS_PCR_SELECTION) and Part 1, 17. */
-import { createHash } from "node:crypto"
+import { createHash, hash } from "node:crypto"
 import { type Codec, counted, list, Malformed, struct, u8 } from "../wire/codec.ts"
 import { digestSize, type HashAlgorithm, hashAlgorithm } from "./algorithm.ts"
 
@@ -35,7 +35,7 @@ function selected(select: Uint8Array): number[] {
 
 /** What a PCR becomes when `digest` is extended into it (Part 1, 17.2.3). */
 export function extend(bank: HashAlgorithm, value: Uint8Array, digest: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash(bank).update(value).update(digest).digest())
+  return new Uint8Array(hash(bank, Buffer.concat([value, digest]), "buffer"))
 }
 
 /** A PCR that nobody extended since it was reset to zero. */

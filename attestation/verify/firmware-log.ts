@@ -3,6 +3,7 @@
  * travel beside the evidence. Whether what they prove is acceptable is asked in `appraise/`.
  */
 import type { HashAlgorithm } from "../tcg/algorithm.ts"
+import { measuredEvents } from "../tcg/firmware/content.ts"
 import { type FirmwareFacts, firmwareFacts } from "../tcg/firmware/facts.ts"
 import { type Fault, grammarFaults } from "../tcg/firmware/grammar.ts"
 import { type FirmwareLog, readFirmwareLog } from "../tcg/firmware/log.ts"
@@ -100,8 +101,9 @@ function account(
   const { silent, wanted } = expected(quoted, extended)
   const together = replayTogether(values, records, bank, wanted)
   const proven = new Set([...wanted.keys()].filter(pcr => !together.differing.includes(pcr)))
-  const faults = grammarFaults(log, bank).filter(({ pcr }) => quoted.has(pcr))
-  const facts = firmwareFacts(log, bank, proven)
+  const measured = measuredEvents(log, bank)
+  const faults = grammarFaults(measured).filter(({ pcr }) => quoted.has(pcr))
+  const facts = firmwareFacts(log, measured, proven)
   const userspace = records.slice(0, together.records).flatMap(each => told(each, proven))
   return {
     facts: { ...facts, startup, quirks: quirks.map(([, quirk]) => quirk), userspace },

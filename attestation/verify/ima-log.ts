@@ -4,13 +4,22 @@
  */
 import type { HashAlgorithm } from "../tcg/algorithm.ts"
 import { judgeBootAggregate, type BootAggregate } from "../tcg/ima/aggregate.ts"
-import type { ImaLog } from "../tcg/ima/entry.ts"
-import type { ImaEvent } from "../tcg/ima/event.ts"
+import { type ImaLog, isViolation } from "../tcg/ima/entry.ts"
+import { type ImaEvent, readImaEvent } from "../tcg/ima/event.ts"
 import { openImaLog } from "../tcg/ima/log.ts"
-import { eachImaEvent, imaPcr, type ImaReplay, imaStart, type ImaState, replayImaLog } from "../tcg/ima/replay.ts"
+import {
+  alteredEntries,
+  eachImaEntry,
+  imaPcr,
+  type ImaReplay,
+  imaStart,
+  type ImaState,
+  replayImaLog,
+} from "../tcg/ima/replay.ts"
+import { fieldsOf } from "../tcg/ima/template.ts"
 import type { PcrValues } from "../tcg/pcr.ts"
 import { Malformed } from "../wire/codec.ts"
-import { toHex } from "../wire/text.ts"
+import { plainLine, toHex } from "../wire/text.ts"
 import { type Finding, finding } from "./finding.ts"
 
 export type ImaFacts = {
@@ -54,9 +63,9 @@ export function replayIma(
   try {
     const log = openImaLog(untrusted)
     const replayed = from === "the beginning" ? replayBoth(log, bank, value) : replayImaLog(log, bank, value, from)
-    return replayed.reproduced
-      ? describe(log, replayed, first => judgeAggregate(first, bank, quoted, handover))
-      : { facts: "nothing proven", findings: [...aboutAltered(replayed), notReproduced(replayed, value)] }
+    if (replayed.reproduced) return describe(log, replayed, first => judgeAggregate(first, bank, quoted, handover))
+    const start = from === "the beginning" ? imaStart(bank, "own algorithm") : from
+    return { facts: "nothing proven", findings: [...aboutAltered(log, start), notReproduced(replayed, value)] }
   } catch (error) {
     if (!(error instanceof Malformed)) throw error
     return none("nothing proven", "ima.malformed", error.message, "the kernel's format")
@@ -88,8 +97,10 @@ function notReproduced({ state, cut, beyond }: ImaReplay, quoted: Uint8Array): F
   )
 }
 
-const aboutAltered = ({ altered }: ImaReplay): Finding[] =>
-  altered.map(number => finding("ima.entry", `entry ${number}`, "a digest of other data", "the digest of its data"))
+const aboutAltered = (log: ImaLog, start: ImaState): Finding[] =>
+  alteredEntries(log, start).map(number =>
+    finding("ima.entry", `entry ${number}`, "a digest of other data", "the digest of its data"),
+  )
 
 function judgeAggregate(
   first: ImaEvent | undefined,
@@ -114,7 +125,7 @@ function describe(log: ImaLog, replayed: ImaReplay, judge: (first: ImaEvent | un
     claimedViolations,
     unknownTemplates,
   }
-  return { facts, findings: [...aboutAltered(replayed), ...aboutAggregate(aggregate), ...aboutEntries(facts)] }
+  return { facts, findings: [...aboutAggregate(aggregate), ...aboutEntries(facts)] }
 }
 
 type Survey = {
@@ -123,17 +134,21 @@ type Survey = {
   readonly unknownTemplates: readonly string[]
 }
 
+/** Only what is told of every log is read here: half a million paths are for whoever asks for them. */
 function survey(log: ImaLog, covered: number): Survey {
   let first: ImaEvent | undefined
   const claimedViolations = new Set<string>()
   const unknownTemplates = new Set<string>()
-  eachImaEvent(log, covered, (event, number) => {
-    if (number === 0) first = event
-    if (event.kind === "violation" && claimedViolations.size < most) claimedViolations.add(event.claimedPath)
-    if (event.kind === "unknown" && unknownTemplates.size < most) unknownTemplates.add(event.template)
+  eachImaEntry(log, covered, (entry, number) => {
+    if (number === 0) first = readImaEvent(entry)
+    if (isViolation(entry) && claimedViolations.size < most) claimedViolations.add(violated(readImaEvent(entry)))
+    if (fieldsOf(entry.template) === "unknown" && unknownTemplates.size < most)
+      unknownTemplates.add(plainLine(entry.template, 64))
   })
   return { first, claimedViolations: [...claimedViolations], unknownTemplates: [...unknownTemplates] }
 }
+
+const violated = (event: ImaEvent): string => (event.kind === "violation" ? event.claimedPath : "an unreadable name")
 
 function aboutAggregate(aggregate: BootAggregate): Finding[] {
   if (aggregate.judged === "matches") return []

@@ -1,8 +1,10 @@
 /** Which parsers read what a boot left behind? The firmware's log, systemd's and IMA's, each with what is then said of it. */
 import { firmwareFacts } from "../../attestation/tcg/firmware/facts.ts"
+import { measuredEvents } from "../../attestation/tcg/firmware/content.ts"
 import { grammarFaults } from "../../attestation/tcg/firmware/grammar.ts"
 import { readFirmwareLog } from "../../attestation/tcg/firmware/log.ts"
 import { replayFirmwareLog, startupOf } from "../../attestation/tcg/firmware/replay.ts"
+import { subjectOf } from "../../attestation/tcg/firmware/variable.ts"
 import { openImaLog } from "../../attestation/tcg/ima/log.ts"
 import { eachImaEvent, imaStart, replayImaLog } from "../../attestation/tcg/ima/replay.ts"
 import { readMeasureLog, replayTogether } from "../../attestation/tcg/measure-log.ts"
@@ -26,7 +28,11 @@ const quoted = replayed(firmware)
 
 /** Whatever was altered, the digests of a PCR that is said to be proven are those of the machine. */
 function provesTheSame(bytes: Uint8Array): void {
-  const honest = firmwareFacts(readFirmwareLog(firmware), "sha256", all).digests
+  const honest = firmwareFacts(
+    readFirmwareLog(firmware),
+    measuredEvents(readFirmwareLog(firmware), "sha256"),
+    all,
+  ).digests
   const { facts, findings } = replayFirmware({ firmware: bytes, userspace: "none" }, "sha256", quoted, [])
   if (typeof facts === "string") {
     if (findings.length === 0) throw new Broken("nothing proven, and no finding")
@@ -89,8 +95,10 @@ export const bootLogs: readonly Target[] = [
     const log = readFirmwareLog(bytes)
     provesTheSame(bytes)
     for (const bank of log.banks) {
-      grammarFaults(log, bank)
-      firmwareFacts(log, bank, all)
+      const measured = measuredEvents(log, bank)
+      grammarFaults(measured)
+      for (const { certificate } of firmwareFacts(log, measured, all).secureBoot.authorities)
+        if (certificate) subjectOf(certificate)
       replayFirmwareLog(log, bank, startupOf(log))
     }
   }),

@@ -4,45 +4,57 @@
  */
 import { hash } from "node:crypto"
 import { Malformed } from "../../wire/codec.ts"
-import { sameBytes } from "../../wire/text.ts"
 import type { HashAlgorithm } from "../algorithm.ts"
 import { eventTypes } from "./event-type.ts"
-import type { FirmwareEvent } from "./log.ts"
+import type { FirmwareEvent, FirmwareLog } from "./log.ts"
+import { extendsPcr } from "./replay.ts"
 import { readVariable } from "./variable.ts"
 
-/** What GRUB puts before the text that it measures. */
-const grubPrefixes = [
-  "grub_cmd: ",
-  "kernel_cmdline: ",
-  "module_cmdline: ",
-  "grub_cmd ",
-  "grub_kernel_cmdline ",
-] as const
-
-/** The bytes of the event's data that its digest in `bank` is over, or undefined where it is over something else. */
-export function measuredContent(event: FirmwareEvent, bank: HashAlgorithm): Uint8Array | undefined {
-  const digest = event.digests.get(bank)
-  if (!digest) return undefined
-  return candidates(event).find(content => sameBytes(hash(bank, content, "buffer"), digest))
+/** An event that extends its PCR in one bank. */
+export type MeasuredEvent = Pick<FirmwareEvent, "index" | "pcr" | "claimedType"> & {
+  /** of that bank, in hex */
+  readonly digest: string
+  /** all that the event says, which nothing proves */
+  readonly untrustedData: Uint8Array
+  /** the bytes of it that the digest is over, or undefined where it is over something else */
+  readonly content: Uint8Array | undefined
 }
 
-/** Whether the digest is of `content`. */
-export const digestIs = (event: FirmwareEvent, bank: HashAlgorithm, content: Uint8Array): boolean => {
-  const digest = event.digests.get(bank)
-  return digest !== undefined && sameBytes(hash(bank, content, "buffer"), digest)
-}
+/** The events of `log` that extend a PCR and have a digest of `bank`. */
+export const measuredEvents = (log: FirmwareLog, bank: HashAlgorithm): MeasuredEvent[] =>
+  log.events.flatMap((event): MeasuredEvent[] => {
+    const digest = event.digests.get(bank)
+    if (!digest || !extendsPcr(event)) return []
+    const { index, pcr, claimedType, data: untrustedData } = event
+    const hex = Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString("hex")
+    const content = candidates(event).find(each => hash(bank, each) === hex)
+    return [{ index, pcr, claimedType, digest: hex, untrustedData, content }]
+  })
 
-function candidates(event: FirmwareEvent): readonly Uint8Array[] {
-  const { data } = event
-  switch (event.claimedType) {
+/** Images, firmware and handed-over tables are measured themselves; the data says where they were. */
+const never: ReadonlySet<number> = new Set([
+  eventTypes.EFI_BOOT_SERVICES_APPLICATION,
+  eventTypes.EFI_BOOT_SERVICES_DRIVER,
+  eventTypes.EFI_RUNTIME_SERVICES_DRIVER,
+  eventTypes.EFI_PLATFORM_FIRMWARE_BLOB,
+  eventTypes.EFI_PLATFORM_FIRMWARE_BLOB2,
+  eventTypes.EFI_HANDOFF_TABLES,
+  eventTypes.EFI_HANDOFF_TABLES2,
+])
+
+/** What the digest may be over, the likeliest first. */
+function candidates({ pcr, claimedType, data }: FirmwareEvent): readonly Uint8Array[] {
+  if (pcr !== 7 && never.has(claimedType)) return []
+  switch (claimedType) {
     case eventTypes.EFI_VARIABLE_BOOT:
     case eventTypes.EFI_VARIABLE_BOOT2:
-      return [data, ...variableData(data)]
+      return [...variableData(data), data]
     case eventTypes.EFI_VARIABLE_AUTHORITY:
       // shim before 15.3 hashed one byte less than it logged.
       return [data, data.subarray(0, -1)]
     case eventTypes.IPL:
-      return texts(data)
+      // PCRs 9 and 14 hold files and keys under their names.
+      return pcr === 9 || pcr === 14 ? [data] : texts(data)
     case eventTypes.EVENT_TAG:
       return [data, data.subarray(8)]
     default:
@@ -59,18 +71,29 @@ function variableData(data: Uint8Array): Uint8Array[] {
   }
 }
 
+/** What GRUB puts before the text that it measures. */
+const grubPrefixes = [
+  "grub_cmd: ",
+  "kernel_cmdline: ",
+  "module_cmdline: ",
+  "grub_cmd ",
+  "grub_kernel_cmdline ",
+] as const
+
 /**
  * A text with or without its NUL (of one byte or two), with or without what GRUB says that it is; or a section's name, which
  * systemd-stub logs in UCS-2 and measures in ASCII with a NUL.
  */
 function texts(data: Uint8Array): Uint8Array[] {
   const prefix = grubPrefixes.find(each => Buffer.from(data.subarray(0, each.length)).toString("latin1") === each)
-  const plain = prefix ? [data.subarray(prefix.length)] : []
-  const inAscii = data.filter((_, at) => at % 2 === 0)
-  return [data, ...plain, inAscii].flatMap(text => [
-    text,
-    text.subarray(0, -1),
-    text.subarray(0, -2),
-    Buffer.concat([text, Buffer.alloc(1)]),
-  ])
+  if (prefix) return [...endings(data.subarray(prefix.length)), ...endings(data)]
+  const isWide = data.length >= 2 && data[1] === 0
+  return isWide ? [...endings(data), ...endings(data.filter((_, at) => at % 2 === 0))] : endings(data)
 }
+
+const endings = (text: Uint8Array): Uint8Array[] => [
+  text.subarray(0, -1),
+  text,
+  text.subarray(0, -2),
+  Buffer.concat([text, Buffer.alloc(1)]),
+]

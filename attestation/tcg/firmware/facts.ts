@@ -2,7 +2,6 @@
  * What can be said of a boot? Only of PCRs that were replayed to their quoted values, and with names that tell what is proven
  * from what is claimed. Whether it is acceptable is for `appraise/`, against what was recorded.
  */
-import type { HashAlgorithm } from "../algorithm.ts"
 import {
   bootOrderOf,
   type BootOrder,
@@ -25,6 +24,7 @@ import {
   type Section,
   sectionsOf,
 } from "./loader.ts"
+import type { MeasuredEvent } from "./content.ts"
 import type { FirmwareLog } from "./log.ts"
 import { provenEvents } from "./proven.ts"
 import { type SecureBoot, secureBootOf } from "./secure-boot.ts"
@@ -52,9 +52,13 @@ export type FirmwareFacts = {
   readonly loaded: readonly Loaded[]
 }
 
-/** The facts of the events in `log` that extend `proven` PCRs, with their digests of `bank`. */
-export function firmwareFacts(log: FirmwareLog, bank: HashAlgorithm, proven: ReadonlySet<number>): FirmwareFacts {
-  const events = provenEvents(log, bank, proven)
+/** The facts of those of its `measured` events that extend `proven` PCRs. */
+export function firmwareFacts(
+  log: FirmwareLog,
+  measured: readonly MeasuredEvent[],
+  proven: ReadonlySet<number>,
+): FirmwareFacts {
+  const events = provenEvents(measured, proven)
   return {
     format: log.format,
     events: log.events.length,

@@ -4,11 +4,10 @@
  * that are believed must prove their data, and one separator in each PCR that firmware ends with one.
  * Platform Firmware Profile, 3.3.4 (usage of PCRs) and 10.4.1 (event types).
  */
-import type { HashAlgorithm } from "../algorithm.ts"
-import { digestIs, measuredContent } from "./content.ts"
+import { hash } from "node:crypto"
+import { hashAlgorithms } from "../algorithm.ts"
+import type { MeasuredEvent } from "./content.ts"
 import { type EventType, eventTypes, nameOfType } from "./event-type.ts"
-import type { FirmwareEvent, FirmwareLog } from "./log.ts"
-import { extendsPcr } from "./replay.ts"
 import { readVariable, vendors } from "./variable.ts"
 
 /** A violation is a log that misleads; what is unrecognised, nothing is said about. */
@@ -24,7 +23,7 @@ const spdm = ["EFI_SPDM_FIRMWARE_BLOB", "EFI_SPDM_FIRMWARE_CONFIG"] as const
 
 /** PCR → what may extend it. PCRs from 8 on are the operating system's: there anything may. */
 // biome-ignore format: one row a PCR
-const usage: readonly (readonly EventType[])[] = [
+const usage: readonly ReadonlySet<number>[] = ([
   [...everywhere, "S_CRTM_CONTENTS", "S_CRTM_VERSION", "POST_CODE", "POST_CODE2", "NONHOST_CODE", "NONHOST_INFO", "NONHOST_CONFIG",
     "EFI_PLATFORM_FIRMWARE_BLOB", "EFI_PLATFORM_FIRMWARE_BLOB2", "EFI_HANDOFF_TABLES", "EFI_HANDOFF_TABLES2", "EFI_HCRTM_EVENT"],
   [...everywhere, ...spdm, "CPU_MICROCODE", "PLATFORM_CONFIG_FLAGS", "TABLE_OF_DEVICES", "NONHOST_CONFIG", "NONHOST_INFO", "POST_CODE",
@@ -37,7 +36,7 @@ const usage: readonly (readonly EventType[])[] = [
     "IPL_PARTITION_DATA", "IPL", "TABLE_OF_DEVICES"],
   [...everywhere, "COMPACT_HASH", "NONHOST_INFO", "EFI_VARIABLE_DRIVER_CONFIG"],
   [...everywhere, "EFI_VARIABLE_DRIVER_CONFIG", "EFI_VARIABLE_AUTHORITY", "EFI_SPDM_DEVICE_POLICY", "EFI_SPDM_DEVICE_AUTHORITY"],
-]
+] as const satisfies readonly (readonly EventType[])[]).map(names => new Set<number>(names.map(name => eventTypes[name])))
 
 /** Types whose data is believed, so that it must be what the digest is over. In PCR 7 there is nothing else. */
 const proving: ReadonlySet<number> = new Set([
@@ -51,33 +50,36 @@ const proving: ReadonlySet<number> = new Set([
 const separators = [Buffer.alloc(4), Buffer.alloc(4, 0xff)]
 const lastOfFirmware = 7
 
-/** Everything in the log that is not where or what it may be. Digests are compared in `bank`, the one that was quoted. */
-export function grammarFaults(log: FirmwareLog, bank: HashAlgorithm): Fault[] {
-  const extending = log.events.filter(event => extendsPcr(event) && event.digests.has(bank))
-  const pcrs = new Set(extending.map(event => event.pcr).filter(pcr => pcr <= lastOfFirmware))
+const separatorDigests: ReadonlySet<string> = new Set(
+  hashAlgorithms.flatMap(bank => separators.map(each => hash(bank, each))),
+)
+
+/** Everything among the events of one bank that is not where or what it may be. */
+export function grammarFaults(events: readonly MeasuredEvent[]): Fault[] {
+  const pcrs = new Set(events.map(event => event.pcr).filter(pcr => pcr <= lastOfFirmware))
   return [
-    ...extending.flatMap(event => eventFaults(event, bank)),
-    ...[...pcrs].flatMap(pcr => separatorFaults(extending, pcr)),
-    ...(pcrs.has(lastOfFirmware) ? policyFaults(extending) : []),
+    ...events.flatMap(eventFaults),
+    ...[...pcrs].flatMap(pcr => separatorFaults(events, pcr)),
+    ...(pcrs.has(lastOfFirmware) ? policyFaults(events) : []),
   ]
 }
 
-const spoken = (event: FirmwareEvent): string => `event ${event.index}, ${nameOfType(event.claimedType)}`
+const spoken = (event: MeasuredEvent): string => `event ${event.index}, ${nameOfType(event.claimedType)}`
 
-function eventFaults(event: FirmwareEvent, bank: HashAlgorithm): Fault[] {
-  const { pcr, claimedType } = event
+function eventFaults(event: MeasuredEvent): Fault[] {
+  const { pcr, claimedType, content, untrustedData } = event
   const isSeparator = claimedType === eventTypes.SEPARATOR
   const mustProve = pcr === 7 || pcr === 8 || proving.has(claimedType)
-  if (mustProve && measuredContent(event, bank) === undefined) return [unproven(event)]
+  if (mustProve && content === undefined) return [unproven(event)]
   if (pcr > lastOfFirmware) return []
-  if (isSeparator && !separators.some(each => each.equals(event.data)))
+  if (isSeparator && !separators.some(each => each.equals(untrustedData)))
     return [violation(event, `${spoken(event)} that reports an error`, "a separator of four bytes 0x00 or 0xff")]
-  if (!isSeparator && separators.some(each => digestIs(event, bank, each))) return [disguised(event)]
-  const allowed = usage[pcr]?.some(name => eventTypes[name] === claimedType)
+  if (!isSeparator && separatorDigests.has(event.digest)) return [disguised(event)]
+  const allowed = usage[pcr]?.has(claimedType)
   return allowed ? [] : [{ kind: "unrecognised", pcr, seen: spoken(event), wanted: `what PCR ${pcr} is for` }]
 }
 
-const violation = ({ pcr }: FirmwareEvent, seen: string, wanted: string): Fault => ({
+const violation = ({ pcr }: MeasuredEvent, seen: string, wanted: string): Fault => ({
   kind: "violation",
   pcr,
   seen,
@@ -85,7 +87,7 @@ const violation = ({ pcr }: FirmwareEvent, seen: string, wanted: string): Fault 
 })
 
 /** In PCR 8 are boot loaders' texts: one that is not shown as it was measured hides something, yet claims nothing. */
-const unproven = (event: FirmwareEvent): Fault => ({
+const unproven = (event: MeasuredEvent): Fault => ({
   kind: event.pcr === 8 ? "unrecognised" : "violation",
   pcr: event.pcr,
   seen: `${spoken(event)}, whose digest is not of its data`,
@@ -93,14 +95,14 @@ const unproven = (event: FirmwareEvent): Fault => ({
 })
 
 /** In PCR 0 there are firmwares whose S-CRTM is four such bytes, and nothing that is said of PCR 0 depends on its separator. */
-const disguised = (event: FirmwareEvent): Fault => ({
+const disguised = (event: MeasuredEvent): Fault => ({
   kind: event.pcr === 0 ? "unrecognised" : "violation",
   pcr: event.pcr,
   seen: `${spoken(event)} with a separator's digest`,
   wanted: "a separator named as one",
 })
 
-function separatorFaults(events: readonly FirmwareEvent[], pcr: number): Fault[] {
+function separatorFaults(events: readonly MeasuredEvent[], pcr: number): Fault[] {
   const [first, second] = events.filter(event => event.pcr === pcr && event.claimedType === eventTypes.SEPARATOR)
   if (!first)
     return [{ kind: "unrecognised", pcr, seen: "no separator", wanted: "one, where the firmware's part ends" }]
@@ -108,12 +110,12 @@ function separatorFaults(events: readonly FirmwareEvent[], pcr: number): Fault[]
 }
 
 /** What Secure Boot enforces is measured once, and before the separator; whoever comes later could say anything. */
-function policyFaults(events: readonly FirmwareEvent[]): Fault[] {
+function policyFaults(events: readonly MeasuredEvent[]): Fault[] {
   const end = events.find(event => event.pcr === 7 && event.claimedType === eventTypes.SEPARATOR)?.index ?? Infinity
   const policies = events.filter(isPolicy)
-  const seen = new Map<string, FirmwareEvent>()
+  const seen = new Map<string, MeasuredEvent>()
   return policies.flatMap(event => {
-    const { name } = readVariable(event.data)
+    const { name } = readVariable(event.untrustedData)
     if (event.index > end)
       return [violation(event, `event ${event.index}, ${name}, after the separator`, `${name} before it`)]
     const earlier = seen.get(name)
@@ -125,7 +127,7 @@ function policyFaults(events: readonly FirmwareEvent[]): Fault[] {
 const policyNames: ReadonlySet<string> = new Set(["SecureBoot", "PK", "KEK", "db", "dbx"])
 
 /** Whether this is one of the variables that decide what may boot. */
-export function isPolicy({ pcr, claimedType, data }: FirmwareEvent): boolean {
+function isPolicy({ pcr, claimedType, untrustedData: data }: MeasuredEvent): boolean {
   if (pcr !== 7 || claimedType !== eventTypes.EFI_VARIABLE_DRIVER_CONFIG || data.length < 32) return false
   try {
     const { vendor, name } = readVariable(data)

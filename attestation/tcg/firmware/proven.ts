@@ -3,39 +3,24 @@
  * quoted value; its data, where its digest is over it.
  */
 import { Malformed } from "../../wire/codec.ts"
-import { toHex } from "../../wire/text.ts"
-import type { HashAlgorithm } from "../algorithm.ts"
-import { measuredContent } from "./content.ts"
+import type { MeasuredEvent } from "./content.ts"
 import { type EventType, eventTypes } from "./event-type.ts"
-import type { FirmwareLog } from "./log.ts"
-import { extendsPcr } from "./replay.ts"
 
-export type ProvenEvent = {
-  readonly index: number
-  readonly pcr: number
-  readonly claimedType: number
-  /** in hex, of the quoted bank */
-  readonly digest: string
-  /** all that the event says, which nothing proves */
-  readonly untrustedData: Uint8Array
-  /** the part of it that the digest is over, or undefined */
-  readonly content: Uint8Array | undefined
+export type ProvenEvent = MeasuredEvent & {
   /** whether it stands before or after the separator of its PCR; where there is none, all is before */
   readonly phase: "firmware" | "after"
 }
 
 /** The events of `proven` PCRs, in the log's order. */
-export function provenEvents(log: FirmwareLog, bank: HashAlgorithm, proven: ReadonlySet<number>): ProvenEvent[] {
+export function provenEvents(events: readonly MeasuredEvent[], proven: ReadonlySet<number>): ProvenEvent[] {
   const ended = new Set<number>()
-  return log.events.flatMap((event): ProvenEvent[] => {
-    const digest = event.digests.get(bank)
-    if (!extendsPcr(event) || !digest || !proven.has(event.pcr)) return []
-    const { index, pcr, claimedType, data: untrustedData } = event
-    const phase = ended.has(pcr) ? "after" : "firmware"
-    if (claimedType === eventTypes.SEPARATOR) ended.add(pcr)
-    const content = measuredContent(event, bank)
-    return [{ index, pcr, claimedType, digest: toHex(digest), untrustedData, content, phase }]
-  })
+  return events
+    .filter(each => proven.has(each.pcr))
+    .map(event => {
+      const phase = ended.has(event.pcr) ? "after" : "firmware"
+      if (event.claimedType === eventTypes.SEPARATOR) ended.add(event.pcr)
+      return { ...event, phase }
+    })
 }
 
 /** Those of one type in one PCR, or in any. */

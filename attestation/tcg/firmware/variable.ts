@@ -2,7 +2,7 @@
  * What does a measured UEFI variable hold? UEFI_VARIABLE_DATA (Platform Firmware Profile, 10.2.6), and the signature
  * databases in it (UEFI, 32.4.1). Whether the event's digest is over it is asked in `content.ts`.
  */
-import { createHash, X509Certificate } from "node:crypto"
+import { hash, X509Certificate } from "node:crypto"
 import { Malformed, Reader } from "../../wire/codec.ts"
 import { plainLine, toHex } from "../../wire/text.ts"
 import { le32, le64 } from "../little-endian.ts"
@@ -32,9 +32,10 @@ export function readVariable(bytes: Uint8Array): Variable {
 
 /** EFI_GUID as text: its first three parts are numbers, least significant byte first. */
 export function readGuid(from: Reader): string {
-  const bytes = Buffer.from(from.take(16))
-  const numbers = [bytes.subarray(0, 4), bytes.subarray(4, 6), bytes.subarray(6, 8)].map(part => part.toReversed())
-  return [...numbers, bytes.subarray(8, 10), bytes.subarray(10)].map(toHex).join("-")
+  const hex = toHex(from.take(16))
+  const byte = (at: number): string => hex.slice(2 * at, 2 * at + 2)
+  const numbers = `${byte(3)}${byte(2)}${byte(1)}${byte(0)}-${byte(5)}${byte(4)}-${byte(7)}${byte(6)}`
+  return `${numbers}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 /** UCS-2 up to its first NUL, as a line that can be shown. */
@@ -49,8 +50,8 @@ export type Signature = {
   readonly kind: "sha256" | "x509" | `other ${string}`
   /** the hash itself, or SHA-256 of the certificate, in hex */
   readonly digest: string
-  /** of a certificate that can be read */
-  readonly subject: string | undefined
+  /** DER, where this is one; whom it names says {@link subjectOf} */
+  readonly certificate: Uint8Array | undefined
 }
 
 const kinds: Readonly<Record<string, "sha256" | "x509">> = {
@@ -87,31 +88,33 @@ function readSignature(from: Reader, type: string): Signature {
   const owner = readGuid(from)
   const content = from.take(from.left)
   const kind = kinds[type] ?? (`other ${type}` as const)
-  if (kind === "sha256") return { owner, kind, digest: toHex(content), subject: undefined }
-  return { owner, kind, digest: sha256(content), subject: kind === "x509" ? subjectOf(content) : undefined }
+  if (kind === "sha256") return { owner, kind, digest: toHex(content), certificate: undefined }
+  return { owner, kind, digest: hash("sha256", content), certificate: kind === "x509" ? content : undefined }
 }
 
-/** What verified an image: the hash of it, or SHA-256 of a certificate with its subject, in hex. */
+/** What verified an image: the hash of it, or SHA-256 of a certificate, in hex. */
 export type Authority = {
   readonly owner: string | undefined
   readonly digest: string
-  readonly subject: string | undefined
+  readonly certificate: Uint8Array | undefined
 }
 
 /** EFI_SIGNATURE_DATA as an authority, or a bare certificate, which is how shim logs its own. */
 export function readAuthority(data: Uint8Array): Authority {
-  const bare = subjectOf(data)
-  if (bare !== undefined) return { owner: undefined, digest: sha256(data), subject: bare }
+  if (isDer(data)) return { owner: undefined, digest: hash("sha256", data), certificate: data }
   const from = new Reader(data)
   const owner = readGuid(from)
   const content = from.take(from.left)
-  return { owner, digest: content.length === 32 ? toHex(content) : sha256(content), subject: subjectOf(content) }
+  if (content.length === 32) return { owner, digest: toHex(content), certificate: undefined }
+  return { owner, digest: hash("sha256", content), certificate: isDer(content) ? content : undefined }
 }
 
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
+/** A sequence of 256 to 65,535 bytes, and nothing behind it: what a certificate is. */
+const isDer = (bytes: Uint8Array): boolean =>
+  bytes[0] === 0x30 && bytes[1] === 0x82 && 4 + 256 * (bytes[2] ?? 0) + (bytes[3] ?? 0) === bytes.length
 
 /** A certificate's subject on one line, or undefined where the bytes are no certificate. */
-function subjectOf(der: Uint8Array): string | undefined {
+export function subjectOf(der: Uint8Array): string | undefined {
   try {
     return plainLine(new X509Certificate(der).subject.split("\n").join(", "), 512)
   } catch {

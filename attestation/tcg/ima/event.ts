@@ -26,13 +26,28 @@ export type ImaEvent =
       readonly buffer: Uint8Array
     }
   | { readonly kind: "violation"; readonly claimedPath: string }
-  /** of a template that this project does not know: replayed, and silent */
-  | { readonly kind: "unknown"; readonly template: string }
+  /** of a template that this project does not know, or with fields that are not what they should be: replayed, and silent */
+  | { readonly kind: "unknown"; readonly template: string; readonly why: string }
 
-/** What `entry` says. Throws Malformed. */
+/** What `entry` says. Never throws: an entry that makes no sense was measured all the same. */
 export function readImaEvent(entry: ImaEntry): ImaEvent {
   const fields = fieldsOf(entry.template)
-  if (fields === "unknown") return { kind: "unknown", template: plainLine(entry.template, 255) }
+  if (fields === "unknown") return unknown(entry, "no known template")
+  try {
+    return readFields(entry, fields)
+  } catch (error) {
+    if (error instanceof Malformed) return unknown(entry, error.message)
+    throw error
+  }
+}
+
+const unknown = ({ template }: ImaEntry, why: string): ImaEvent => ({
+  kind: "unknown",
+  template: plainLine(template, 255),
+  why: plainLine(why, 255),
+})
+
+function readFields(entry: ImaEntry, fields: readonly Field[]): ImaEvent {
   const values = entry.template === "ima" ? oldestFields(entry.data) : splitFields(entry.data, fields)
   const value = (...wanted: readonly Field[]): Uint8Array | undefined =>
     values[fields.findIndex(field => wanted.includes(field))]
@@ -40,7 +55,7 @@ export function readImaEvent(entry: ImaEntry): ImaEvent {
   const path = name ? pathOf(name) : ""
   if (isViolation(entry)) return { kind: "violation", claimedPath: path }
   const digest = digestOf(fields, values)
-  if (!digest) return { kind: "unknown", template: plainLine(entry.template, 255) }
+  if (!digest) return unknown(entry, "no digest")
   const nothing = new Uint8Array(0)
   return { kind: "measurement", digest, path, signature: value("sig") ?? nothing, buffer: value("buf") ?? nothing }
 }

@@ -42,16 +42,12 @@ export type ImaReplay = {
   /** whether PCR 10 came to the quoted value: then `state` stands behind the last entry that the quote covers */
   readonly reproduced: boolean
   readonly state: ImaState
-  /** numbers of entries whose digest is not of their data, the first few: they were altered */
-  readonly altered: readonly number[]
   /** entries of other PCRs among those passed, of which nothing is said */
   readonly elsewhere: number
   /** bytes behind `state`, and whether the last entry among them has no end yet */
   readonly beyond: number
   readonly cut: boolean
 }
-
-const mostAltered = 16
 
 /**
  * Passes over `log` from `start` until PCR 10 holds `quoted`, or to its end. `log` holds the bytes that `start` has passed, the
@@ -61,12 +57,12 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
   if (start.bytes > log.bytes.length)
     throw new Malformed(`an IMA log of ${log.bytes.length} bytes, of which ${start.bytes} were seen before`)
   const size = digestSize[bank]
+  const algorithm = start.hashing === "padded sha1" ? "sha1" : bank
   const joined = Buffer.alloc(2 * size)
   joined.set(start.value)
   let { bytes, entries, violations } = start
   let elsewhere = 0
   let cut = false
-  const altered: number[] = []
   const reaches = (): boolean => joined.compare(quoted, 0, quoted.length, 0, size) === 0
   while (!reaches() && bytes < log.bytes.length) {
     const entry = readEntry(log, bytes)
@@ -78,37 +74,51 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
     else {
       const violation = isViolation(entry)
       if (violation) violations++
-      else if (altered.length < mostAltered && !digestFits(log, entry)) altered.push(entries)
-      joined.fill(0, size)
-      joined.set(violation ? new Uint8Array(size).fill(0xff) : digestFor(bank, start.hashing, entry.data), size)
-      joined.set(hash(bank, joined, "buffer"))
+      joined.fill(violation ? 0xff : 0x00, size)
+      if (!violation) joined.write(hash(algorithm, entry.data, "binary"), size, "binary")
+      joined.write(hash(bank, joined, "binary"), 0, "binary")
     }
     entries++
     bytes = entry.end
   }
   const value = new Uint8Array(joined.subarray(0, size))
   const state = { hashing: start.hashing, bytes, entries, violations, value }
-  return { reproduced: reaches(), state, altered, elsewhere, beyond: log.bytes.length - bytes, cut }
+  return { reproduced: reaches(), state, elsewhere, beyond: log.bytes.length - bytes, cut }
 }
 
-const digestFits = (log: ImaLog, { claimedDigest, data }: ImaEntry): boolean =>
-  hash(log.shows, data, "buffer").equals(claimedDigest)
+const mostAltered = 16
 
-const digestFor = (bank: HashAlgorithm, hashing: ImaHashing, data: Uint8Array): Buffer =>
-  hash(hashing === "padded sha1" ? "sha1" : bank, data, "buffer")
+/**
+ * Numbers of the entries, from `start` on, whose digest in the log is not of their data: the first few. No replay depends on
+ * that digest; where a log does not come to the quoted value, these are the entries that were altered. Throws Malformed.
+ */
+export function alteredEntries(log: ImaLog, start: ImaState): number[] {
+  const altered: number[] = []
+  for (let at = start.bytes, number = start.entries; at < log.bytes.length && altered.length < mostAltered; number++) {
+    const entry = readEntry(log, at)
+    if (entry === "cut") break
+    if (!isViolation(entry) && !hash(log.shows, entry.data, "buffer").equals(entry.claimedDigest)) altered.push(number)
+    at = entry.end
+  }
+  return altered
+}
+
+/** Shows `visit` each entry of PCR 10 in the first `covered` bytes, in order, with its number. Throws Malformed. */
+export function eachImaEntry(log: ImaLog, covered: number, visit: (entry: ImaEntry, number: number) => void): void {
+  for (let at = 0, number = 0; at < covered; number++) {
+    const entry = readEntry(log, at)
+    if (entry === "cut") return
+    if (entry.pcr === imaPcr) visit(entry, number)
+    at = entry.end
+  }
+}
 
 /**
  * Shows `visit` what each entry of PCR 10 in the first `covered` bytes says, in order, with its number. Entries of other PCRs
  * are passed over, since that prefix proves nothing of them. Throws Malformed.
  */
-export function eachImaEvent(log: ImaLog, covered: number, visit: (event: ImaEvent, number: number) => void): void {
-  for (let at = 0, number = 0; at < covered; number++) {
-    const entry = readEntry(log, at)
-    if (entry === "cut") return
-    if (entry.pcr === imaPcr) visit(readImaEvent(entry), number)
-    at = entry.end
-  }
-}
+export const eachImaEvent = (log: ImaLog, covered: number, visit: (event: ImaEvent, number: number) => void): void =>
+  eachImaEntry(log, covered, (entry, number) => visit(readImaEvent(entry), number))
 
 /** Of the `wanted` digests, as {@link spokenDigest} writes them, those that the covered entries measured, with the last path of each. */
 export function measuredIn(log: ImaLog, covered: number, wanted: ReadonlySet<string>): Map<string, string> {

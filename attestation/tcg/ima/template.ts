@@ -40,12 +40,18 @@ export const kindOf = (field: Field): FieldKind => kinds[field]
 
 const mostFields = 15
 
-/** The fields of a template, or "unknown": then its entries are replayed and nothing is said of what they measure. */
-export function fieldsOf(template: string): readonly Field[] | "unknown" {
-  const names = (Object.hasOwn(templates, template) ? templates[template] : template)?.split("|") ?? []
-  const fields = names.filter(isField)
-  return fields.length === names.length && fields.length <= mostFields ? fields : "unknown"
+function parse(names: string): readonly Field[] | "unknown" {
+  const all = names.split("|")
+  const fields = all.filter(isField)
+  return fields.length === all.length && fields.length <= mostFields ? fields : "unknown"
 }
+
+const known: ReadonlyMap<string, readonly Field[] | "unknown"> = new Map(
+  Object.entries(templates).map(([template, names]) => [template, parse(names)]),
+)
+
+/** The fields of a template, or "unknown": then its entries are replayed and nothing is said of what they measure. */
+export const fieldsOf = (template: string): readonly Field[] | "unknown" => known.get(template) ?? parse(template)
 
 /** Bytes in a digest, by the kernel's name of the algorithm (crypto/hash_info.c). */
 export const kernelDigestSize: ReadonlyMap<string, number> = new Map([
