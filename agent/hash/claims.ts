@@ -122,7 +122,9 @@ function ggufClaims(bytes: Uint8Array, size: number): readonly Claim[] {
 function safetensorsClaims(bytes: Uint8Array, size: number): readonly Claim[] {
   const { tensors, metadata, types } = readSafetensors(bytes, size)
   const each = [...types].map(([type, count]) => `${count} ${escaped(type, 128)}`).slice(0, 8)
-  const shown = [...metadata].slice(0, 16).map(([key, value]): Claim => [escaped(key, 128), escaped(value, 256)])
+  const shown = [...metadata]
+    .slice(0, 16)
+    .map(([key, value]): Claim => [`metadata.${escaped(key, 128)}`, escaped(value, 256)])
   return [["format", `safetensors, ${tensors} tensors${each.length === 0 ? "" : `: ${each.join(", ")}`}`], ...shown]
 }
 
