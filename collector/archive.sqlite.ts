@@ -26,17 +26,19 @@ const seenColumns = z.strictObject({
   reset: z.int(),
   restart: z.int(),
   clock: unpadded,
+  boot: z.string(),
 })
 const toSeen = (row: z.infer<typeof seenColumns>): Seen => ({
   digest: row.digest,
   chain: { id: row.chain, sequence: row.sequence },
   clock: { milliseconds: BigInt(row.clock), resetCount: row.reset, restartCount: row.restart },
+  boot: row.boot,
 })
 const seenRow = seenColumns.transform(toSeen)
 const seenWithLog = seenColumns.extend({ log: z.int() }).transform(row => ({ ...toSeen(row), log: row.log }))
-const seen = "SELECT digest, chain, sequence, reset, restart, clock FROM evidence WHERE attester = ?"
+const seen = "SELECT digest, chain, sequence, reset, restart, clock, boot FROM evidence WHERE attester = ?"
 /** The same with the length of its log, if that is of the epoch asked for. */
-const withLog = `SELECT digest, chain, sequence, reset, restart, clock,
+const withLog = `SELECT digest, chain, sequence, reset, restart, clock, boot,
   CASE WHEN reset = ? AND restart = ? THEN log_length ELSE 0 END AS log FROM evidence WHERE attester = ?`
 const byQuote = "ORDER BY reset DESC, restart DESC, clock DESC LIMIT 1"
 
@@ -53,6 +55,7 @@ const archivedRow = z
     reset: z.int(),
     restart: z.int(),
     clock: unpadded,
+    boot: z.string(),
     asked: z.int().nullable(),
     received: z.int(),
     envelope: bytes,
@@ -69,7 +72,7 @@ const archivedRow = z
       log: log_length,
     }),
   )
-const archived = `SELECT digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, asked,
+const archived = `SELECT digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, boot, asked,
   received, envelope, log_length, tier, result FROM evidence`
 
 export function archive(db: Database): Archive {
@@ -169,11 +172,11 @@ function insert(db: Database, entry: Entry): void {
   const { digest, attester, enrolment, kind, timely, chain, clock, nonce, asked, received, envelope } = entry
   const log = keepLog(db, { attester, ...clock }, entry.log)
   db.run(
-    `INSERT INTO evidence (digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock,
+    `INSERT INTO evidence (digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, boot,
        nonce, asked, received, envelope, log, log_length, tier, result)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[digest, attester, enrolment, kind, timely ? 1 : 0, chain.id, padded(chain.sequence), chain.previous],
-    ...[clock.resetCount, clock.restartCount, padded(clock.milliseconds), nonce, asked, received, envelope],
+    ...[clock.resetCount, clock.restartCount, padded(clock.milliseconds), entry.boot, nonce, asked, received, envelope],
     ...[log, entry.log.length, entry.tier, entry.result],
   )
 }

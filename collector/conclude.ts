@@ -134,6 +134,7 @@ function entryFrom(
     timely: question.timely,
     chain: body.chain,
     clock: quote.clock,
+    boot: body.boot,
     nonce: question.nonce?.nonce ?? null,
     asked: question.nonce?.issued ?? null,
     received,

@@ -66,7 +66,7 @@ CREATE TABLE evidence (
   digest TEXT PRIMARY KEY, attester TEXT NOT NULL, enrolment INTEGER NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('answer', 'report')), timely INTEGER NOT NULL CHECK (timely IN (0, 1)),
   chain TEXT NOT NULL, sequence TEXT NOT NULL CHECK (length(sequence) = 20), previous TEXT,
-  reset INTEGER NOT NULL, restart INTEGER NOT NULL, clock TEXT NOT NULL CHECK (length(clock) = 20),
+  reset INTEGER NOT NULL, restart INTEGER NOT NULL, clock TEXT NOT NULL CHECK (length(clock) = 20), boot TEXT NOT NULL,
   nonce BLOB UNIQUE, asked INTEGER, received INTEGER NOT NULL, envelope BLOB NOT NULL,
   log INTEGER NOT NULL REFERENCES log, log_length INTEGER NOT NULL, tier TEXT NOT NULL, result BLOB NOT NULL,
   UNIQUE (attester, chain, sequence), FOREIGN KEY (attester, enrolment) REFERENCES enrolment (attester, number)

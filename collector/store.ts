@@ -83,6 +83,7 @@ export type Entry = {
   readonly timely: boolean
   readonly chain: { readonly id: string; readonly sequence: string; readonly previous: string | null }
   readonly clock: Seen["clock"]
+  readonly boot: string
   /** the nonce that it answers; redeemed with this */
   readonly nonce: Uint8Array | null
   readonly asked: number | null

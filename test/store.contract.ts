@@ -45,6 +45,7 @@ function entry(attester: string, { version = 0, sequence = "1", clockAt = 1n, ..
     ...{ digest: hex(32), attester, enrolment: 1, kind: "report", timely: false, nonce: null, asked: null },
     chain: { id: "c".repeat(32), sequence, previous: null },
     clock: { resetCount: 1, restartCount: 0, milliseconds: clockAt },
+    boot: "b",
     ...{ received: 5000, envelope: bytes("envelope"), log: bytes("log\n"), tier: "warning", result: bytes("result") },
     ...{ gap: null, standing: { version, after: { state: "warning", resetCount: 1, fresh: 3000 } } },
     ...more,

@@ -13,6 +13,8 @@ export type Seen = {
   readonly digest: string
   readonly chain: { readonly id: string; readonly sequence: string }
   readonly clock: Pick<ClockInfo, "milliseconds" | "resetCount" | "restartCount">
+  /** the kernel's boot id: a label */
+  readonly boot: string
 }
 
 /** What was seen of one attester, as far as it touches one piece of evidence. */
@@ -68,9 +70,10 @@ function checkClock({ before, newest }: History, { body, digest, quote }: Verifi
   if (!earlier || earlier.digest === digest) return []
   if (order(quote.clock, earlier.clock) <= 0)
     return [finding("clock.backwards", "clock", spoken(quote.clock), `later than ${spoken(earlier.clock)}`)]
-  if (quote.clock.resetCount > earlier.clock.resetCount)
-    return [finding("epoch.reset", "clock", spoken(quote.clock), spoken(earlier.clock))]
-  return []
+  if (quote.clock.resetCount <= earlier.clock.resetCount) return []
+  const reset = finding("epoch.reset", "clock", spoken(quote.clock), spoken(earlier.clock))
+  if (body.boot !== earlier.boot) return [reset]
+  return [reset, finding("epoch.boot-unchanged", "clock", `boot ${body.boot}`, "another boot than before the reset")]
 }
 
 /**

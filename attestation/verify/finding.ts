@@ -187,6 +187,11 @@ export const findings = {
     "the PCR was reset and its history written anew: reboot the machine and find out who could use the TPM",
   ),
   "epoch.reset": row("notes", "the TPM was reset since the evidence before", "nothing to do after a reboot"),
+  "epoch.boot-unchanged": row(
+    "warns",
+    "the TPM was reset while the same kernel ran on: what it had measured before is gone from it",
+    "find out who could reset the TPM alone: a hand on its bus, or a software TPM that was restarted",
+  ),
   "history.not-checked": row(
     "notes",
     "this verifier saw nothing of this attester before: continuity is not checked",
