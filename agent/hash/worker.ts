@@ -45,7 +45,9 @@ function yieldToOthers(): void {
   execFile("/usr/bin/ionice", ["-c", "3", "-p", thread()], { env: {} }, () => undefined)
 }
 
-const thread = (): string => readlinkSync("/proc/thread-self").split("/").at(-1) ?? ""
+function thread(): string {
+  return readlinkSync("/proc/thread-self").split("/").at(-1) ?? ""
+}
 
 function report(message: Report): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a rule for windows
