@@ -88,7 +88,8 @@ export class Agent {
   #makeReports(): Promise<void> {
     const { configuration, say, signal } = this.#parts
     const common = { attester: this.#attester, spool: this.#spool, standing: this.#standing, say }
-    const audience = (): string => (this.#enrolment === "none" ? "nobody" : this.#enrolment.audience)
+    const audience = (): { readonly named: string } | "nobody" =>
+      this.#enrolment === "none" ? "nobody" : { named: this.#enrolment.audience }
     return makeReports({ ...common, every: configuration.reports.every, audience }, signal)
   }
 

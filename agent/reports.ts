@@ -16,7 +16,7 @@ export type ReportParts = {
   /** seconds */
   readonly every: number
   /** for whom: the collector that the agent is enrolled with, or nobody yet */
-  readonly audience: () => string | "nobody"
+  readonly audience: () => { readonly named: string } | "nobody"
 }
 
 /** Makes reports until `signal` is aborted. */
@@ -27,7 +27,7 @@ export async function makeReports(parts: ReportParts, signal: AbortSignal): Prom
     if (signal.aborted) return
     const audience = parts.audience()
     if (standing.connection.state === "connected" || audience === "nobody") continue
-    await report(parts, audience, signal).catch(error => {
+    await report(parts, audience.named, signal).catch(error => {
       const { message, hint } = told(error)
       if (!signal.aborted) say(`cannot make a report: ${message}`, hint)
     })

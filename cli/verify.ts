@@ -34,7 +34,7 @@ const given = z.object({
   history: flag,
   pcrs: pcrList.default([]),
   logPcr,
-  audience: text.default("anyone"),
+  audience: text.optional(),
   log: text.optional(),
   reference: text.optional(),
   at: moment.optional(),
@@ -99,7 +99,8 @@ async function verifyFiles(options: Given, terminal: Terminal): Promise<Exit> {
   if (!(claims instanceof Malformed) && claims.body.kind === "answer") demandSecret(claims.body.credential, options)
   const reference = await readReferenceFile(options.reference)
   const now = options.at ?? terminal.now()
-  const { pcrs, logPcr, audience } = options
+  const { pcrs, logPcr } = options
+  const audience = options.audience === undefined ? "anyone" : { named: options.audience }
   const outcome = verify(untrusted, { keys, asked, pcrs, logPcr, audience, now })
   const appraisal = outcome.authentic ? judge(outcome.evidence, reference, []) : undefined
   const judged: Judged = { outcome, appraisal, reference, asked, attesterPinned: options.attester !== undefined }

@@ -85,7 +85,7 @@ async function assemble(
     judge: judgeOver(
       store,
       verifier,
-      { pcrs: config.evidence.pcrs, logPcr: config.evidence.pcr, audience: config.name },
+      { pcrs: config.evidence.pcrs, logPcr: config.evidence.pcr, audience: { named: config.name } },
       now,
     ),
     buffered: new Buffered(config.limits.buffered * (1 << 20)),

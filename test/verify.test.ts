@@ -109,6 +109,12 @@ describe("each single wrong thing has its own finding", () => {
   test("a channel that nobody here can compare is said", async () =>
     expect(await attested({}, asking({ channel: "not checkable" }))).toEqual(["authentic", "channel.not-checkable"]))
 
+  test("another verifier's, and another PCR than is demanded", async () => {
+    expect(await attested({}, { audience: { named: "collector" } })).toEqual(["authentic"])
+    expect(await attested({}, { audience: { named: "anyone" } })).toEqual(["refused", "evidence.audience"])
+    expect(await attested({}, { logPcr: 16 })).toEqual(["refused", "log.pcr"])
+  })
+
   test("another attestation key is pinned", async () =>
     expect(await attested({}, { keys: { ...machine.keys, ak: other.keys.ak } })).toEqual([
       "refused",

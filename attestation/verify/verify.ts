@@ -48,7 +48,7 @@ export type Expected = {
   /** the PCR that holds the attester's log: not for the attester to choose when it is asked */
   readonly logPcr: number
   /** for whom the evidence must be, or "anyone" where the nonce is the verifier's own, or history is read */
-  readonly audience: string | "anyone"
+  readonly audience: { readonly named: string } | "anyone"
   /** milliseconds since 1970 */
   readonly now: number
 }
@@ -139,8 +139,8 @@ function checkAsked(body: Body, { keys, asked, audience, logPcr }: Expected): Fi
   const found: Finding[] = []
   if (body.attester !== keys.attester)
     found.push(finding("evidence.attester", "evidence", body.attester, keys.attester))
-  if (audience !== "anyone" && body.audience !== audience)
-    found.push(finding("evidence.audience", "evidence", body.audience, audience))
+  if (audience !== "anyone" && body.audience !== audience.named)
+    found.push(finding("evidence.audience", "evidence", body.audience, audience.named))
   if (body.logPcr !== logPcr) found.push(finding("log.pcr", "log", `PCR ${body.logPcr}`, `PCR ${logPcr}`))
   if (body.kind === "answer") found.push(...checkCredential(body, secretOf(asked)))
   if (asked.kind === "nothing") return body.kind === "answer" ? [...found, unasked(body)] : found

@@ -174,7 +174,7 @@ export const expected: Expected = {
   keys: { attester, ak: akPublic, evidenceKey },
   asked: { kind: "nonce", nonce, channel, credential: new Uint8Array(0) },
   pcrs: [0, 7, logPcr],
-  ...{ logPcr, audience: "collector" },
+  ...{ logPcr, audience: { named: "collector" } },
   now: Date.parse(made),
 }
 
