@@ -60,11 +60,15 @@ function recheckOf(hasher: Hasher, more: Partial<RecheckParts["settings"]> = {})
   return { recheck, told }
 }
 
-/** Runs one walk to its end. */
+/** Runs walks until at least one has come to its end. */
 async function walk(recheck: Recheck): Promise<void> {
   const end = new AbortController()
   const running = recheck.run(end.signal)
-  await until(() => recheck.status.state === "done" && recheck.status.until > Date.now())
+  const seen = new Set<number>()
+  await until(() => {
+    if (recheck.status.state === "under way") seen.add(recheck.status.begun)
+    return seen.size > 1 || (recheck.status.state === "done" && recheck.status.until > Date.now())
+  })
   end.abort()
   await running
 }
@@ -115,15 +119,17 @@ describe("reading again", () => {
     put(folder, "b", "weights")
     const hasher = hasherWith()
     await measured(folder, hasher)
-    const { recheck, told } = recheckOf(hasher, { reads: "alternate" })
+    const { recheck, told } = recheckOf(hasher, { reads: "alternate", period: 300 })
     const seen = new Set<string>()
-    for (let i = 0; i < 2; i++) {
-      await walk(recheck)
-      if (recheck.status.state === "done") seen.add(recheck.status.reads)
-      expect(recheck.status).toMatchObject({ done: (3 << 20) + 7, total: (3 << 20) + 7 })
-      await until(() => recheck.status.state === "done" && recheck.status.until < Date.now())
-    }
-    expect(seen).toEqual(new Set(["buffered", "direct"]))
+    const end = new AbortController()
+    const running = recheck.run(end.signal)
+    await until(() => {
+      if (recheck.status.state === "under way") seen.add(recheck.status.reads)
+      return seen.size === 2 && recheck.status.state === "done"
+    })
+    expect(recheck.status).toMatchObject({ done: (3 << 20) + 7, total: (3 << 20) + 7 })
+    end.abort()
+    await running
     expect(told).toEqual({ said: [], damaged: [], changed: [] })
   })
 
@@ -133,17 +139,25 @@ describe("reading again", () => {
     const hasher = hasherWith()
     await measured(folder, hasher)
     const path = join(fresh(), "walk.json")
-    const first = recheckOf(hasher, { period: 4000, path }).recheck
+    const first = recheckOf(hasher, { period: 8000, path }).recheck
     const end = new AbortController()
     const running = first.run(end.signal)
     await until(() => first.status.state === "under way" && first.status.done >= 10_000)
     const begun = first.status.state === "under way" ? first.status.begun : 0
     end.abort()
     await running
-    expect(await readWalk(path)).toMatchObject({ begun })
-    const second = recheckOf(hasher, { period: 4000, path }).recheck
-    await walk(second)
-    expect(second.status).toMatchObject({ state: "done", begun, until: begun + 4000 })
+    const kept = await readWalk(path)
+    expect(kept !== "none" && kept.begun === begun && kept.done >= 10).toBe(true)
+    const second = recheckOf(hasher, { period: 8000, path }).recheck
+    const over = new AbortController()
+    const again = second.run(over.signal)
+    await until(() => second.status.state === "under way")
+    expect(second.status).toMatchObject({ begun })
+    expect(second.status.state === "under way" && second.status.done >= 10_000).toBe(true)
+    await until(() => second.status.state === "done")
+    expect(second.status).toMatchObject({ begun, until: begun + 8000 })
+    over.abort()
+    await again
   })
 
   it("tells of a file that was written to or is gone: it is to be measured, and is no damage", async () => {
@@ -156,7 +170,7 @@ describe("reading again", () => {
       else rmSync(path)
       const { recheck, told } = recheckOf(hasher)
       await walk(recheck)
-      expect(told).toEqual({ said: [], damaged: [], changed: ["m"] })
+      expect([told.said, told.damaged, new Set(told.changed)]).toEqual([[], [], new Set(["m"])])
     }
   })
 
@@ -173,10 +187,12 @@ describe("reading again", () => {
     hasher.models.keep("m", { path: folder, links: "own", model: { ...model, files, digest: "" } })
     const { recheck, told } = recheckOf(hasher)
     await walk(recheck)
-    expect(told.damaged).toEqual(["m"])
-    expect(told.said).toEqual([
-      `m: ${path} changed although nobody wrote to it: bytes 1048576 to 1572863 (seen by wasm, confirmed by node:crypto)`,
-    ])
+    expect(new Set(told.damaged)).toEqual(new Set(["m"]))
+    expect(new Set(told.said)).toEqual(
+      new Set([
+        `m: ${path} changed although nobody wrote to it: bytes 1048576 to 1572863 (seen by wasm, confirmed by node:crypto)`,
+      ]),
+    )
     expect((await hashModelWith(hasher, "quick", folder, options())).how).toMatchObject({ read: 1 })
   })
 
@@ -307,7 +323,10 @@ describe("a guard", () => {
       writeFileSync(join(folder, "w"), `weights ${i}`)
       await delay(60)
     }
-    await until(() => guard.status.state === "done" && running === 0 && hasher.models.all().get("m")?.model.bytes === 9)
+    await until(
+      () =>
+        guard.status.state !== "nothing to read" && running === 0 && hasher.models.all().get("m")?.model.bytes === 9,
+    )
     await guard.close()
     expect([most, count > 0 && count < 5]).toEqual([1, true])
     expect(said.every(line => line === "m: changed, and is measured anew")).toBe(true)
@@ -345,7 +364,7 @@ describe.runIf(canMount)("a disk that changes by itself", () => {
 
     const direct = recheckOf(hasher, { reads: "direct" })
     await walk(direct.recheck)
-    expect(direct.told).toMatchObject({ damaged: ["m"], changed: [] })
+    expect([new Set(direct.told.damaged), direct.told.changed]).toEqual([new Set(["m"]), []])
     expect(direct.told.said[0]).toMatch(/changed although nobody wrote to it: bytes 1572864 to 2097151 \(seen by/)
 
     const after = await measured(join(mounted, "m"), hasher)

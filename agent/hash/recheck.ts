@@ -110,7 +110,8 @@ export class Recheck {
       for (const [at, index] of order.entries()) {
         const portion = portions[index]
         if (portion && at >= walk.done) await this.#step(pool, portion, { walk, at, read, total }, signal)
-        if (signal.aborted || this.#stale) return
+        if (signal.aborted || this.#stale)
+          return await writeWalk(this.#parts.settings.path, { ...walk, done: Math.max(at, walk.done) })
         read += portion ? lengthOf(portion) : 0
       }
       await writeWalk(this.#parts.settings.path, { ...walk, done: order.length })
@@ -136,7 +137,7 @@ export class Recheck {
     const { settings, now } = this.#parts
     this.#tell("under way", walk, read, total)
     if (now() - this.#keptAt >= keeping || at === walk.done) {
-      await writeWalk(settings.path, { ...walk, done: at })
+      await writeWalk(settings.path, { ...walk, done: Math.max(at, walk.done) })
       this.#keptAt = now()
     }
     const early = walk.begun + (settings.period * read) / total - now()
