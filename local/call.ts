@@ -93,7 +93,7 @@ export async function openCaller<const V extends Verbs>(path: string, verbs: V, 
     for (const each of waiting.splice(0)) each.failed(error)
   }
   const frames = new Unframer(callLimit)
-  socket.on("error", fail)
+  socket.on("error", ({ message }) => fail(new CallFailed(`${path}: ${message}`, "look at the log of what serves it")))
   socket.on("close", () => fail(new CallFailed(`${path} closed the connection`, "look at the log of what serves it")))
   socket.on("data", chunk => {
     try {

@@ -103,6 +103,7 @@ describe("a broker that is killed", () => {
     expect(JSON.parse(chains)).toMatchObject([{ sequence: "2", last: { sequence: "1", digest: first.evidence } }])
     broker.kill("SIGKILL")
     expect(await lost).toBe("lost")
+    await broker.ended // until then its socket takes connections, and resets them
     held.after = async () => undefined
     stopped.open()
     const next = startBroker(tpm, { tcti: held.tcti })
