@@ -49,7 +49,7 @@ export class DigestCache {
   /** Keeps what is known of a model now, in place of what was known. What cannot be kept is said, and costs time only. */
   async save(path: Binary, entries: readonly FileDigests[]): Promise<void> {
     const lines = entries.map(({ state, sha256, verity }) => `${state} ${sha256} ${verity}\n`)
-    const text = `${heading}\n${[...new Set(lines)].join("")}`
+    const text = `${heading}\n${lines.join("")}`
     await this.#write(this.#placeOf(path), Buffer.from(`${text}${sealOf(text)}\n`))
   }
 

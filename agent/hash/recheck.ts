@@ -137,7 +137,7 @@ export class Recheck {
     const { settings, now } = this.#parts
     this.#tell("under way", walk, read, total)
     if (now() - this.#keptAt >= keeping || at === walk.done) {
-      await writeWalk(settings.path, { ...walk, done: Math.max(at, walk.done) })
+      await writeWalk(settings.path, { ...walk, done: at })
       this.#keptAt = now()
     }
     const early = walk.begun + (settings.period * read) / total - now()

@@ -70,7 +70,7 @@ async function lookAtOne(path: Binary): Promise<Target> {
 export async function hashAll(round: Round, targets: readonly Target[], reading: Reading): Promise<Hashed[]> {
   const { pool, reads } = round
   const together = reading.kind === "both" && reading.verity === "wasm" && pool.hasCore
-  return spread(round, batches(targets), (group, signal, heard) => {
+  return spread(round, targets, batches(targets), (group, signal, heard) => {
     const paths = group.map(({ path }) => path)
     const small = together && group.every(({ size }) => size <= BLOCK_BYTES)
     return pool.run(small ? { kind: "small", paths, reads } : { kind: "hash", paths, reading, reads }, signal, heard)
@@ -81,7 +81,7 @@ export async function hashAll(round: Round, targets: readonly Target[], reading:
 export async function hashLanes(round: Round, targets: readonly Target[], few: EngineName): Promise<Hashed[]> {
   const { pool, reads } = round
   const groups = deal(targets, pool.workers)
-  return spread(round, groups, (group, signal, heard) => {
+  return spread(round, targets, groups, (group, signal, heard) => {
     const paths = group.map(({ path }) => path)
     if (group.length >= fewestTogether) return pool.run({ kind: "lanes", paths, reads }, signal, heard)
     return pool.run({ kind: "hash", paths, reading: { kind: "flat", by: few }, reads }, signal, heard)
@@ -103,29 +103,27 @@ export async function hashShared(round: Round, target: Target, by: EngineName): 
 /** Runs every group, and puts the answers into the order in which the files were first given. */
 async function spread(
   round: Round,
-  groups: readonly (readonly Placed[])[],
-  run: (group: readonly Placed[], signal: AbortSignal, heard: (bytes: number) => void) => Promise<readonly Answer[]>,
+  targets: readonly Target[],
+  groups: readonly (readonly Target[])[],
+  run: (group: readonly Target[], signal: AbortSignal, heard: (bytes: number) => void) => Promise<readonly Answer[]>,
 ): Promise<Hashed[]> {
-  const found: Hashed[] = []
+  const found = new Map<Target, Hashed>()
   await allOrNone(round.signal, groups, async (group, signal) => {
     const [first] = group
     if (!first) return
     const answers = await run(group, signal, bytes => round.heard(bytes, first))
-    for (const [i, { place, path }] of group.entries()) found[place] = expected(answers[i], "hashed", path)
+    for (const [i, target] of group.entries()) found.set(target, expected(answers[i], "hashed", target.path))
   })
-  return found
+  return targets.flatMap(target => found.get(target) ?? [])
 }
 
-type Placed = Target & { readonly place: number }
-
-const placed = (targets: readonly Target[]): Placed[] =>
-  targets.map((target, place) => ({ ...target, place })).toSorted((a, b) => b.size - a.size)
+const longestFirst = (targets: readonly Target[]): Target[] => targets.toSorted((a, b) => b.size - a.size)
 
 /** The longest first, so that no thread begins a long file when the others are done. */
-function batches(targets: readonly Target[]): Placed[][] {
-  const groups: Placed[][] = []
+function batches(targets: readonly Target[]): Target[][] {
+  const groups: Target[][] = []
   let bytes = 0
-  for (const target of placed(targets)) {
+  for (const target of longestFirst(targets)) {
     const last = groups.at(-1)
     bytes += target.size
     const alike = last?.[0] && last[0].size > BLOCK_BYTES === target.size > BLOCK_BYTES
@@ -139,9 +137,9 @@ function batches(targets: readonly Target[]): Placed[][] {
 }
 
 /** Each file to the thread that has the fewest bytes so far. */
-function deal(targets: readonly Target[], workers: number): Placed[][] {
-  const hands = Array.from({ length: workers }, () => ({ bytes: 0, files: [] as Placed[] }))
-  for (const target of placed(targets)) {
+function deal(targets: readonly Target[], workers: number): Target[][] {
+  const hands = Array.from({ length: workers }, () => ({ bytes: 0, files: [] as Target[] }))
+  for (const target of longestFirst(targets)) {
     const least = hands.reduce((a, b) => (b.bytes < a.bytes ? b : a))
     least.files.push(target)
     least.bytes += target.size
