@@ -90,6 +90,7 @@ const challenge = (site: Site) =>
 
 const evidenceRow = z.object({
   digest: z.string(),
+  reset: z.int(),
   envelope: z.instanceof(Uint8Array),
   result: z.instanceof(Uint8Array),
 })
@@ -98,7 +99,7 @@ const incidentRow = z.object({ kind: z.string(), findings: z.string(), says: z.s
 async function examine(site: Site, order: readonly Part[]): Promise<Outcome> {
   const db = new DatabaseSync(join(site.folder, "collector-state/collector.db"), { readOnly: true })
   const kept = db
-    .prepare("SELECT digest, envelope, result FROM evidence")
+    .prepare("SELECT digest, reset, envelope, result FROM evidence")
     .all()
     .map(row => evidenceRow.parse(row))
   const incidents = db
@@ -111,7 +112,9 @@ async function examine(site: Site, order: readonly Part[]): Promise<Outcome> {
   const lost = site.acknowledged.filter(path => ![...digests].some(digest => basename(path).includes(digest)))
   const envelopes = [...kept.map(each => each.envelope), ...(await spooled(site))]
   const found = kept.flatMap(each => findingsOf(each.result))
-  const resets = found.filter(id => id === "epoch.reset").length
+  // a report that came late may find the same reset that an answer found before it
+  const told = kept.filter(each => findingsOf(each.result).includes("epoch.reset")).map(({ reset }) => reset)
+  const resets = new Set(told).size
   const killed = order.filter(part => part === "tpm").length
   return {
     kills: order.length,
