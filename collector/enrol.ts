@@ -18,7 +18,7 @@ import {
 } from "../attestation/tcg/public.ts"
 import { endorse } from "./endorse.ts"
 import type { Enrolment, Invitation, InvitationState, Store } from "./store.ts"
-import { looksLikeRoca, whyWeakEd25519 } from "./weak-key.ts"
+import { looksLikeRoca, whyWeakEd25519 } from "../attestation/tcg/weak-key.ts"
 
 /** What an invitation is called: the token itself is never kept. */
 export const invitationId = (token: Uint8Array): string => createHash("sha256").update(token).digest("hex")

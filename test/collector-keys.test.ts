@@ -11,7 +11,7 @@ import { buildDigest, ownBuild, version } from "../collector/build.ts"
 import { decoyKeys } from "../collector/decoy.ts"
 import { resultKey } from "../collector/keys.ts"
 import { tlsIdentity } from "../collector/tls.ts"
-import { looksLikeRoca, whyWeakEd25519 } from "../collector/weak-key.ts"
+import { looksLikeRoca, whyWeakEd25519 } from "../attestation/tcg/weak-key.ts"
 import { removeFolder, temporaryFolder } from "./collector-house.ts"
 import { output } from "./foreign.ts"
 
