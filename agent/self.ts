@@ -1,6 +1,6 @@
 /**
  * Which code is this agent? Found once at start from where its own modules lie: in a checkout the folders of source, in a
- * package the folder of the bundle. Its measurement: `sources/agent.ts`.
+ * package the folder of the bundle, which keeps the folders of the tree. Its measurement: `sources/agent.ts`.
  */
 import { existsSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -24,7 +24,7 @@ const packages = ["@noble/ed25519", "koffi", "smol-toml", "ws", "zod"].map(name 
 export function ownSelf(): Self {
   const here = fileURLToPath(import.meta.url)
   const own = { version, node: process.version, executable: process.execPath }
-  if (!here.endsWith("/agent/self.ts")) return { ...own, root: dirname(here), code: ["."] }
   const root = join(dirname(here), "..")
+  if (!here.endsWith("/agent/self.ts")) return { ...own, root, code: ["."] }
   return { ...own, root, code: [...parts, ...packages].filter(each => existsSync(join(root, each))) }
 }
