@@ -19,6 +19,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   "attestation/tcg": [...room("wire"), ...pure],
   "attestation/protocol": [...room("wire", "tcg"), ...pure],
   "attestation/pins": [...room("wire", "tcg", "protocol"), ...pure],
+  "attestation/vault": [...room("wire", "tcg", "protocol", "pins"), ...pure],
   "attestation/verify": [...room("wire", "tcg", "protocol", "pins"), ...pure],
   "attestation/appraise": [...room("wire", "tcg", "protocol", "pins", "verify"), ...pure],
   "node-tpm2": ["node:", "koffi"],
