@@ -11,6 +11,7 @@ import { hash } from "./hash.ts"
 import { invitations, invite, revoke } from "./invite.ts"
 import { join, rotate } from "./join.ts"
 import { measure } from "./measure.ts"
+import { modelAdd, modelCheck, modelShow } from "./model.ts"
 import { protectCommand } from "./protect.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
@@ -43,4 +44,7 @@ export const commands: readonly Command[] = [
   show,
   hash,
   protectCommand,
+  modelAdd,
+  modelShow,
+  modelCheck,
 ]

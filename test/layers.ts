@@ -20,6 +20,10 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   "attestation/protocol": [...room("wire", "tcg"), ...pure],
   "attestation/pins": [...room("wire", "tcg", "protocol"), ...pure],
   "attestation/vault": [...room("wire", "tcg", "protocol", "pins"), ...pure],
+  // biome-ignore format: one row, two kinds
+  "attestation/pins/layers": [
+    ...room("wire", "tcg", "protocol"), ...pure, "@sigstore/verify", "@sigstore/bundle", "@sigstore/protobuf-specs",
+  ],
   "attestation/verify": [...room("wire", "tcg", "protocol", "pins"), ...pure],
   "attestation/appraise": [...room("wire", "tcg", "protocol", "pins", "verify"), ...pure],
   "node-tpm2": ["node:", "koffi"],
