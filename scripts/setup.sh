@@ -56,10 +56,13 @@ install_line() {
   esac
 }
 
+# env.sh may be in force already: what it puts before everything else is not the system's.
+system_path=$(printf %s "$PATH" | tr : '\n' | grep -v "^$here/" | tr '\n' : | sed 's/:$//')
+
 system_lacks() {
   known=$({ ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null || true)
   for program in $programs; do
-    case $(command -v "$program") in '' | "$here"/.cache/*) echo "$program" ;; esac # env.sh may be in force already
+    (PATH=$system_path && command -v "$program" >/dev/null) || echo "$program"
   done
   for library in $libraries; do case $known in *"$library "*) ;; *) echo "$library" ;; esac; done
 }
