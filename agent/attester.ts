@@ -4,8 +4,9 @@
  */
 import type { z } from "zod"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
-import { readPayload } from "../attestation/protocol/evidence.ts"
+import { type BootLogName, readPayload } from "../attestation/protocol/evidence.ts"
 import { fromBase64 } from "../attestation/wire/text.ts"
+import { BootLogs, type Remark } from "./boot-logs.ts"
 import type { verbs } from "./broker/verbs.ts"
 import type { Configuration } from "./config.ts"
 import { type Depth, Hasher } from "./hash/hasher.ts"
@@ -18,7 +19,10 @@ import { sources } from "./sources/index.ts"
 import type { Context } from "./sources/source.ts"
 import { Trouble } from "./trouble.ts"
 
-/** `digest` is what the evidence is called, in hex; `log` the bytes that it covers. */
+/**
+ * `digest` is what the evidence is called, in hex; `log` the bytes of ours that it covers, `bootLogs` those that others wrote;
+ * `remarks` is what is new to say to whoever runs the agent.
+ */
 export type Evidence = {
   readonly digest: string
   readonly kind: "answer" | "report"
@@ -27,6 +31,8 @@ export type Evidence = {
   readonly made: string
   readonly envelope: Uint8Array
   readonly log: Uint8Array
+  readonly bootLogs: ReadonlyMap<BootLogName, Uint8Array>
+  readonly remarks: readonly Remark[]
 }
 
 type Asked = z.infer<typeof verbs.attest.request>["asked"]
@@ -51,6 +57,7 @@ export class Attester {
   readonly #parts: AttesterParts
   readonly #hasher: Hasher
   readonly #self = ownSelf()
+  readonly #bootLogs: BootLogs
   #log: LogCopy | "nothing" = "nothing"
   #hashing: Hashing = "nothing"
   #last: Promise<unknown> = Promise.resolve()
@@ -59,6 +66,7 @@ export class Attester {
   constructor(parts: AttesterParts, hasher = new Hasher()) {
     this.#parts = parts
     this.#hasher = hasher
+    this.#bootLogs = new BootLogs(parts.host)
   }
 
   get hashing(): Hashing {
@@ -111,15 +119,22 @@ export class Attester {
       await this.#measure(depth, signal)
       const made = new Date(now()).toISOString()
       const pcrs = [...configuration.tpm.pcrs]
-      const { envelope, opened } = await broker.call("attest", { asked, audience, made, pcrs })
-      if (!opened) return this.#complete(fromBase64(envelope))
+      const quoted = await broker.call("attest", { asked, audience, made, pcrs })
+      if (!quoted.opened) return this.#sealed(quoted)
       this.#hasher.forget()
     }
     throw new Trouble("epochs open faster than evidence can be made", "find out what suspends or resets the machine")
   }
 
-  /** Evidence with the log that it names. */
-  async #complete(envelope: Uint8Array): Promise<Evidence> {
+  /** The logs that belong to the quote are read now that it is made. */
+  async #sealed({ ticket, pcrs }: z.infer<typeof verbs.attest.answer>): Promise<Evidence> {
+    const { named, bytes, remarks } = await this.#bootLogs.read(pcrs)
+    const { envelope } = await this.#parts.broker.call("seal", { ticket, logs: [...named] })
+    return { ...(await this.#complete(fromBase64(envelope))), bootLogs: bytes, remarks }
+  }
+
+  /** Evidence with our log, as it names it. */
+  async #complete(envelope: Uint8Array): Promise<Omit<Evidence, "bootLogs" | "remarks">> {
     const payload = fromBase64(readEnvelope(envelope).payload)
     const { body } = readPayload(payload)
     const named = body.logs.find(log => log.name === "assay")

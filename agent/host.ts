@@ -83,6 +83,16 @@ export class Host {
     })
   }
 
+  /** All bytes of a regular file from `offset` on; at most `limit` of them. */
+  async readFrom(path: string, offset: number, limit: number): Promise<Found<Uint8Array>> {
+    return attempt(async () => {
+      const walked = await this.#walk(path)
+      if (walked.state !== "present") return walked
+      if (walked.value.kind !== "file") return unreadable("not a regular file")
+      return readUpTo(join(this.#root, walked.value.path), limit, offset)
+    })
+  }
+
   /** At most `length` bytes of a regular file from `offset` on; fewer, or none, where it ends before. */
   async readPart(path: string, offset: number, length: number): Promise<Found<Uint8Array>> {
     return attempt(async () => {
@@ -144,12 +154,13 @@ export class Host {
 }
 
 /** A file of proc or sysfs says nothing of its size: it is read until it ends or is too long. */
-async function readUpTo(path: string, limit: number): Promise<Found<Uint8Array>> {
+async function readUpTo(path: string, limit: number, offset = 0): Promise<Found<Uint8Array>> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const parts: Buffer[] = []
-    for (let left = limit + 1; left > 0; ) {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(left, readLimit)))
+    for (let left = limit + 1, at = offset; left > 0; ) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(left, readLimit)), 0, undefined, at)
+      at += bytesRead
       if (bytesRead === 0) return present(new Uint8Array(Buffer.concat(parts)))
       parts.push(buffer.subarray(0, bytesRead))
       left -= bytesRead

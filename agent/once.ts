@@ -8,6 +8,7 @@ import { toPem } from "../attestation/protocol/dsse.ts"
 import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
 import { writeJson } from "../attestation/wire/json.ts"
 import { Attester, type Evidence } from "./attester.ts"
+import { bootLogFiles } from "./boot-logs.ts"
 import type { Configuration } from "./config.ts"
 import { Host } from "./host.ts"
 import type { Broker } from "./record.ts"
@@ -22,7 +23,7 @@ export type OnceOptions = {
   readonly now: () => number
 }
 
-/** The files that are written, in the folder that was asked for. */
+/** The files that are written, in the folder that was asked for; beside them the boot logs that there are. */
 export const onceFiles = {
   evidence: "evidence.dsse.json",
   log: "assay.cel",
@@ -32,7 +33,7 @@ export const onceFiles = {
   identity: "identity.json",
 } as const
 
-/** Measures every byte anew, attests, and writes {@link onceFiles}. */
+/** Measures every byte anew, attests, and writes {@link onceFiles} and the boot logs. */
 export async function attestOnce(
   broker: Broker,
   configuration: Configuration,
@@ -52,6 +53,7 @@ export async function attestOnce(
       writeFile(join(out, onceFiles[name]), bytes)
     await write("evidence", evidence.envelope)
     await write("log", evidence.log)
+    for (const [name, bytes] of evidence.bootLogs) await writeFile(join(out, bootLogFiles[name]), bytes)
     await write("ak", fromBase64(identity.akPublic))
     await write("evidenceKey", toPem(fromBase64(identity.evidenceKey)))
     await write("identity", writeJson(identity))

@@ -1,5 +1,5 @@
 /**
- * How does evidence travel? Announced, then its envelope and its log in binary frames, and one piece after another: the next
+ * How does evidence travel? Announced, then its envelope and its logs in binary frames, and one piece after another: the next
  * is sent when the collector has said what became of the last. What it starts from: a log prefix that this collector has.
  */
 import { createHash } from "node:crypto"
@@ -16,24 +16,27 @@ const verdictDeadline = 120_000
 
 /** A log that a collector has: its length in bytes and SHA-256. */
 type Prefix = { readonly length: number; readonly digest: string }
-const nothing: Prefix = { length: 0, digest: "" }
 
 /** What one collector has of our logs, across connections to it. */
 export class KnownPrefix {
-  #prefix = nothing
+  readonly #prefixes = new Map<string, Prefix>()
 
-  /** How much of `log` the collector has. */
-  offsetIn(log: Uint8Array): number {
-    const { length, digest } = this.#prefix
-    return length <= log.length && sha256(log.subarray(0, length)) === digest ? length : 0
+  /** How much of the log `name` the collector has. */
+  offsetIn(name: string, log: Uint8Array): number {
+    const known = this.#prefixes.get(name)
+    if (!known || known.length > log.length) return 0
+    return sha256(log.subarray(0, known.length)) === known.digest ? known.length : 0
   }
-  acknowledged(log: Uint8Array): void {
-    this.#prefix = { length: log.length, digest: sha256(log) }
+  acknowledged(name: string, log: Uint8Array): void {
+    this.#prefixes.set(name, { length: log.length, digest: sha256(log) })
   }
   forget(): void {
-    this.#prefix = nothing
+    this.#prefixes.clear()
   }
 }
+
+/** Every log of a piece of evidence, ours first. */
+const logsOf = ({ log, bootLogs }: Spooled): [name: string, bytes: Uint8Array][] => [["assay", log], ...bootLogs]
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
 
@@ -63,17 +66,17 @@ export class Outbox {
   /** Sends evidence, and gives what the collector said of it. Throws when the connection ends. */
   submit(evidence: Spooled, ended: Promise<never>): Promise<Verdict> {
     return this.#inTurn(async () => {
-      const offset = this.#known.offsetIn(evidence.log)
-      const verdict = await this.#attempt(evidence, offset, ended)
-      if (offset === 0 || !lacksLog(verdict)) return this.#learnt(evidence, verdict)
+      const parts = logsOf(evidence).map(([name, log]) => partOf(name, log, this.#known.offsetIn(name, log)))
+      const verdict = await this.#attempt(evidence, parts, ended)
+      if (parts.every(({ offset }) => offset === 0) || !lacksLog(verdict)) return this.#learnt(evidence, verdict)
       this.#known.forget()
-      return this.#learnt(evidence, await this.#attempt(evidence, 0, ended))
+      return this.#learnt(evidence, await this.#attempt(evidence, wholeLogs(evidence), ended))
     })
   }
 
-  /** Sends evidence for somebody behind the collector, with its whole log; nobody says what became of it. */
+  /** Sends evidence for somebody behind the collector, with its whole logs; nobody says what became of it. */
   relay(evidence: Spooled): Promise<void> {
-    return this.#inTurn(() => this.#transmit(evidence, 0))
+    return this.#inTurn(() => this.#transmit(evidence, wholeLogs(evidence)))
   }
 
   /** Whether the verdict was of what is in flight, and so is dealt with. */
@@ -86,14 +89,14 @@ export class Outbox {
   }
 
   #learnt(evidence: Spooled, verdict: Verdict): Verdict {
-    if (verdict.type === "acknowledged") this.#known.acknowledged(evidence.log)
+    if (verdict.type === "acknowledged") for (const [name, log] of logsOf(evidence)) this.#known.acknowledged(name, log)
     return verdict
   }
 
-  async #attempt(evidence: Spooled, offset: number, ended: Promise<never>): Promise<Verdict> {
+  async #attempt(evidence: Spooled, parts: readonly LogPart[], ended: Promise<never>): Promise<Verdict> {
     const { promise, resolve } = Promise.withResolvers<Verdict>()
     this.#inFlight = { digest: evidence.digest, decided: resolve }
-    await this.#transmit(evidence, offset)
+    await this.#transmit(evidence, parts)
     const late = Promise.withResolvers<never>()
     const hint = "look at the collector's log; the evidence is kept and sent again"
     const timer = setTimeout(
@@ -103,12 +106,11 @@ export class Outbox {
     return Promise.race([promise, ended, late.promise]).finally(() => clearTimeout(timer))
   }
 
-  async #transmit({ challenge, envelope, log }: Spooled, offset: number): Promise<void> {
+  async #transmit({ challenge, envelope }: Spooled, parts: readonly LogPart[]): Promise<void> {
     this.#transmitting = true
-    const rest = log.subarray(offset)
-    const part = { name: "assay", offset, length: rest.length }
-    await send(this.#socket, writeMessage({ type: "evidence", challenge, envelope: envelope.length, logs: [part] }))
-    for (const bytes of [envelope, rest])
+    const logs = parts.map(({ name, offset, bytes }) => ({ name, offset, length: bytes.length }))
+    await send(this.#socket, writeMessage({ type: "evidence", challenge, envelope: envelope.length, logs }))
+    for (const bytes of [envelope, ...parts.map(part => part.bytes)])
       for (let at = 0; at < bytes.length; at += chunkLimit)
         await send(this.#socket, bytes.subarray(at, at + chunkLimit))
     this.#transmitting = false
@@ -120,6 +122,16 @@ export class Outbox {
     return turn
   }
 }
+
+/** What of a log is sent: its bytes from `offset` on. */
+type LogPart = { readonly name: string; readonly offset: number; readonly bytes: Uint8Array }
+
+const partOf = (name: string, log: Uint8Array, offset: number): LogPart => ({
+  name,
+  offset,
+  bytes: log.subarray(offset),
+})
+const wholeLogs = (evidence: Spooled): LogPart[] => logsOf(evidence).map(([name, log]) => partOf(name, log, 0))
 
 /** A collector that was set back has less of the log than it said. */
 const lacksLog = (verdict: Verdict): boolean =>

@@ -36,12 +36,13 @@ export async function makeReports(parts: ReportParts, signal: AbortSignal): Prom
 
 /** One report, not made before what the collector acknowledged last. */
 async function report(
-  { attester, spool, standing }: ReportParts,
+  { attester, spool, standing, say }: ReportParts,
   audience: string,
   signal: AbortSignal,
 ): Promise<void> {
   const asked = { kind: "report", after: spool.acknowledged.at(-1)?.digest ?? null } as const
   const evidence = await attester.answer({ asked, audience, depth: "quick" }, signal)
   standing.made(evidence)
+  for (const { message, hint } of evidence.remarks) say(message, hint)
   await spool.add({ ...evidence, challenge: null })
 }

@@ -120,6 +120,7 @@ export class Session {
     const made = await this.#make(challenge)
     if (made === "declined") return
     this.#parts.standing.made(made)
+    for (const { message, hint } of made.remarks) this.#parts.say(message, hint)
     const evidence = { ...made, challenge: challenge.id }
     if (challenge.audience.startsWith("verifier:")) return this.#outbox.relay(evidence)
     this.#live.add(made.digest)

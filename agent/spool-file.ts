@@ -6,32 +6,42 @@ import { createHash } from "node:crypto"
 import { open, readFile, rename } from "node:fs/promises"
 import { dirname } from "node:path"
 import { z } from "zod"
-import { celLimits } from "../attestation/tcg/cel.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { frame, Unframer } from "../attestation/wire/frame.ts"
 import { readJson, writeJson } from "../attestation/wire/json.ts"
 import { count, decimal64, hex, instant, line, sameBytes } from "../attestation/wire/text.ts"
 import { envelopeLimit } from "../attestation/protocol/dsse.ts"
+import { bootLogNames, logLimits } from "../attestation/protocol/evidence.ts"
 import type { Spooled } from "./spool.ts"
 
+/** How the file of a log is called: by what it begins with, and by its kind unless it is ours. */
+const logFileName = z.string().regex(/^(?:(?:firmware|userspace|ima)-)?[0-9a-f]{64}$/, "not the name of a log's file")
+
+/** How much of the file that holds a log belongs to a piece. */
+const keptLog = z.strictObject({
+  name: z.enum(["assay", ...bootLogNames]),
+  file: logFileName,
+  length: count(logLimits.ima),
+  digest: hex(32),
+})
+export type KeptLog = z.infer<typeof keptLog>
+
 const head = z.strictObject({
-  format: z.literal("assay-spool-v1"),
+  format: z.literal("assay-spool-v2"),
   digest: hex(32),
   challenge: hex(16).nullable(),
   audience: line(128),
   made: instant,
   sequence: decimal64,
-  /** the file with the log, and how much of it belongs to this */
-  log: z.strictObject({ name: hex(32), length: count(celLimits.log), digest: hex(32) }),
+  logs: z.array(keptLog).min(1).max(4),
 })
 
-export type Piece = Omit<Spooled, "log"> & { readonly log: z.infer<typeof head>["log"] }
+export type Piece = Omit<Spooled, "log" | "bootLogs"> & { readonly logs: readonly KeptLog[] }
 
-/** Writes `evidence`, whose log lies in the file `log`, to `path`; gives the bytes that it takes. */
-export async function writePiece(path: string, evidence: Spooled, log: string): Promise<number> {
+/** Writes `evidence`, whose logs lie where `logs` says, to `path`; gives the bytes that it takes. */
+export async function writePiece(path: string, evidence: Spooled, logs: readonly KeptLog[]): Promise<number> {
   const { digest, challenge, audience, made, sequence } = evidence
-  const named = { name: log, length: evidence.log.length, digest: sha256(evidence.log).toString("hex") }
-  const first = frame(writeJson({ format: "assay-spool-v1", digest, challenge, audience, made, sequence, log: named }))
+  const first = frame(writeJson({ format: "assay-spool-v2", digest, challenge, audience, made, sequence, logs }))
   const content = Buffer.concat([first, frame(evidence.envelope)])
   const bytes = Buffer.concat([content, sha256(content)])
   await replace(path, bytes)
@@ -46,8 +56,8 @@ export async function readPiece(path: string): Promise<Piece> {
     throw new Malformed("its checksum is wrong")
   const [first, envelope, ...more] = new Unframer(envelopeLimit).push(content)
   if (!first || !envelope || more.length > 0) throw new Malformed("it is not two frames")
-  const { digest, challenge, audience, made, sequence, log } = readJson(head, first, 1 << 16)
-  return { digest, challenge, audience, made, sequence, log, envelope }
+  const { digest, challenge, audience, made, sequence, logs } = readJson(head, first, 1 << 16)
+  return { digest, challenge, audience, made, sequence, logs, envelope }
 }
 
 /** Puts `bytes` at `path` as a whole. */

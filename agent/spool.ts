@@ -6,12 +6,13 @@
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
 import type { Evidence } from "./attester.ts"
-import { readPiece, syncFolder, writePiece } from "./spool-file.ts"
+import { type BootLogName, bootLogNames } from "../attestation/protocol/evidence.ts"
+import { type KeptLog, readPiece, syncFolder, writePiece } from "./spool-file.ts"
 import { SpooledLogs } from "./spool-log.ts"
 import { type Say, told } from "./trouble.ts"
 
 /** `challenge` is what the evidence answers, or null for a report. */
-export type Spooled = Pick<Evidence, "digest" | "audience" | "made" | "sequence" | "envelope" | "log"> & {
+export type Spooled = Pick<Evidence, "digest" | "audience" | "made" | "sequence" | "envelope" | "log" | "bootLogs"> & {
   readonly challenge: string | null
 }
 
@@ -20,7 +21,8 @@ export type Entry = {
   readonly number: number
   readonly digest: string
   readonly audience: string
-  readonly log: string
+  /** the files that hold its logs */
+  readonly logs: readonly string[]
   readonly size: number
 }
 
@@ -105,12 +107,12 @@ export class Spool {
   }
 
   async #add(evidence: Spooled): Promise<Entry> {
-    const log = await this.#logs.keep(evidence.log)
+    const logs = await this.#keepLogs(evidence)
     const number = this.#next++
     const path = this.#pathOf("waiting", { number, digest: evidence.digest })
-    const size = await writePiece(path, evidence, log)
+    const size = await writePiece(path, evidence, logs)
     const { digest, audience } = evidence
-    const entry = { number, digest, audience, log, size }
+    const entry = { number, digest, audience, logs: logs.map(each => each.file), size }
     this.#entries.waiting.push(entry)
     await this.#thin()
     this.#added.resolve()
@@ -121,13 +123,29 @@ export class Spool {
   async #read(entry: Entry): Promise<Spooled | "gone"> {
     if (!this.#entries.waiting.includes(entry)) return "gone"
     try {
-      const { log, ...piece } = await readPiece(this.#pathOf("waiting", entry))
-      return { ...piece, log: await this.#logs.read(log.name, log.length, log.digest) }
+      const { logs, ...piece } = await readPiece(this.#pathOf("waiting", entry))
+      return { ...piece, ...(await this.#readLogs(logs)) }
     } catch (error) {
       await this.#setAside("waiting", nameOf(entry), told(error).message)
       this.#entries.waiting = this.#entries.waiting.filter(each => each !== entry)
       return "gone"
     }
+  }
+
+  /** Keeps the logs of `evidence`, each where others of its kind lie. */
+  async #keepLogs({ log, bootLogs }: Spooled): Promise<KeptLog[]> {
+    const kept: KeptLog[] = []
+    for (const [name, bytes] of [["assay", log] as const, ...bootLogs])
+      kept.push({ name, ...(await this.#logs.keep(name, bytes)) })
+    return kept
+  }
+
+  async #readLogs(logs: readonly KeptLog[]): Promise<Pick<Spooled, "log" | "bootLogs">> {
+    const read = new Map<KeptLog["name"], Uint8Array>()
+    for (const { name, file, length, digest } of logs) read.set(name, await this.#logs.read(file, length, digest))
+    const log = read.get("assay")
+    if (!log) throw new Error("it names no log of ours")
+    return { log, bootLogs: new Map(bootLogNames.flatMap(name => namedIn(read, name))) }
   }
 
   async #scan(folder: Exclude<Folder, "damaged">): Promise<void> {
@@ -138,10 +156,16 @@ export class Spool {
         continue
       }
       try {
-        const { log, digest, audience } = await readPiece(path)
+        const { logs, digest, audience } = await readPiece(path)
         const number = Number(name.slice(0, 12))
         if (name !== nameOf({ number, digest })) throw new Error("its name is not of its content")
-        this.#entries[folder].push({ number, digest, audience, log: log.name, size: (await stat(path)).size })
+        this.#entries[folder].push({
+          number,
+          digest,
+          audience,
+          logs: logs.map(each => each.file),
+          size: (await stat(path)).size,
+        })
         this.#next = Math.max(this.#next, number + 1)
       } catch (error) {
         await this.#setAside(folder, name, told(error).message)
@@ -185,7 +209,10 @@ export class Spool {
 
   #isFull(): boolean {
     const { waiting } = this.#entries
-    const size = waiting.reduce((sum, entry) => sum + entry.size, this.#logs.sizeOf(waiting.map(({ log }) => log)))
+    const size = waiting.reduce(
+      (sum, entry) => sum + entry.size,
+      this.#logs.sizeOf(waiting.flatMap(({ logs }) => logs)),
+    )
     return waiting.length > 1 && (waiting.length > this.#limits.evidence || size > this.#limits.bytes)
   }
 
@@ -193,7 +220,7 @@ export class Spool {
     const entries = this.#entries[folder]
     const tooMany = (): boolean =>
       entries.length > most ||
-      entries.reduce((sum, { size }) => sum + size, this.#logs.sizeOf(entries.map(({ log }) => log))) >
+      entries.reduce((sum, { size }) => sum + size, this.#logs.sizeOf(entries.flatMap(({ logs }) => logs))) >
         this.#limits.bytes
     while (entries.length > 1 && tooMany()) {
       const [oldest] = entries.splice(0, 1)
@@ -203,12 +230,17 @@ export class Spool {
   }
 
   #tidyLogs(): Promise<void> {
-    return this.#logs.keepOnly(Object.values(this.#entries).flatMap(entries => entries.map(({ log }) => log)))
+    return this.#logs.keepOnly(Object.values(this.#entries).flatMap(entries => entries.flatMap(({ logs }) => logs)))
   }
 
   #pathOf(folder: Folder, entry: Pick<Entry, "number" | "digest">): string {
     return join(this.#path, folder, nameOf(entry))
   }
+}
+
+function namedIn(read: ReadonlyMap<string, Uint8Array>, name: BootLogName): [BootLogName, Uint8Array][] {
+  const bytes = read.get(name)
+  return bytes ? [[name, bytes]] : []
 }
 
 const nameOf = ({ number, digest }: Pick<Entry, "number" | "digest">): string =>

@@ -15,7 +15,7 @@ export const exportCommand = command({
   name: "export",
   says: "write evidence that the collector kept to files",
   teaches:
-    "Writes evidence as it came, its log, the keys as they were enrolled, and the collector's signed result, for assay " +
+    "Writes evidence as it came, its logs, the keys as they were enrolled, and the collector's signed result, for assay " +
     "verify --history and for openssl, jq and tpm2-tools.",
   takes: [["[attester]", "by name or label; may be left out where there is only one"]],
   options: [
@@ -37,12 +37,17 @@ export const exportCommand = command({
     json: flag,
   }),
   run: async ({ attester, out, evidence, config, json }, terminal) => {
-    const { kept, log } = await askOffice(config, async office => {
+    const { kept, logs } = await askOffice(config, async office => {
       const named = await whichAttester(office, attester)
       const found = await office.call("export", { attester: named, evidence })
-      return { kept: found, log: await whole(offset => office.call("log", { evidence: found.evidence, offset })) }
+      const { evidence: digest } = found
+      const own = await whole(offset => office.call("log", { evidence: digest, offset }))
+      const logs = new Map([["assay", own]])
+      for (const name of found.bootLogs)
+        logs.set(name, await whole(offset => office.call("boot-log", { evidence: digest, name, offset })))
+      return { kept: found, logs }
     })
-    await writeBundle(out, { envelope: fromBase64(kept.envelope), logs: new Map([["assay", log]]) }, kept.identity)
+    await writeBundle(out, { envelope: fromBase64(kept.envelope), logs }, kept.identity)
     await writeFile(join(out, "result.dsse.json"), fromBase64(kept.result))
     if (json) writeJsonLine(terminal, { evidence: kept.evidence, received: kept.received, folder: out })
     else {

@@ -4,11 +4,11 @@
  */
 import { mkdir, open, readdir, stat, writeFile } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
+import { bootLogFiles } from "../agent/boot-logs.ts"
 import { onceFiles } from "../agent/once.ts"
-import { celLimits } from "../attestation/tcg/cel.ts"
 import { readPublic } from "../attestation/tcg/public.ts"
 import { envelopeLimit, readEnvelope, toPem } from "../attestation/protocol/dsse.ts"
-import { type Payload, readPayload } from "../attestation/protocol/evidence.ts"
+import { bootLogNames, logLimits, type Payload, readPayload } from "../attestation/protocol/evidence.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
 import type { UntrustedEvidence } from "../attestation/verify/verify.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
@@ -22,12 +22,14 @@ export async function readBounded(path: string, limit: number): Promise<Uint8Arr
     throw unreadable(path, error)
   })
   try {
-    const bytes = Buffer.alloc(limit + 1)
-    let length = 0
-    for (let read = -1; read !== 0 && length <= limit; length += read)
-      read = (await file.read(bytes, length, limit + 1 - length)).bytesRead
-    if (length > limit) throw new Problem("failed", `${path} is larger than ${limit} bytes`, "this is not such a file")
-    return new Uint8Array(bytes.subarray(0, length))
+    const parts: Uint8Array[] = []
+    for (let left = limit + 1; left > 0; ) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(left, 1 << 20)))
+      if (bytesRead === 0) return new Uint8Array(Buffer.concat(parts))
+      parts.push(buffer.subarray(0, bytesRead))
+      left -= bytesRead
+    }
+    throw new Problem("failed", `${path} is larger than ${limit} bytes`, "this is not such a file")
   } catch (error) {
     throw error instanceof Problem ? error : unreadable(path, error)
   } finally {
@@ -62,7 +64,11 @@ async function readLogs(folder: string, own: string | undefined): Promise<Readon
   const paths = new Map(names.map(name => [basename(name, ".cel"), join(folder, name)]))
   if (own !== undefined) paths.set("assay", own)
   const logs = new Map<string, Uint8Array>()
-  for (const [name, each] of paths) logs.set(name, await readBounded(each, celLimits.log))
+  for (const [name, each] of paths) logs.set(name, await readBounded(each, logLimits.assay))
+  const there = new Set(await readdir(folder))
+  for (const name of bootLogNames)
+    if (there.has(bootLogFiles[name]))
+      logs.set(name, await readBounded(join(folder, bootLogFiles[name]), logLimits[name]))
   return logs
 }
 
@@ -85,11 +91,15 @@ export async function writeBundle(
   await mkdir(folder, { recursive: true })
   const write = (name: string, bytes: Uint8Array | string): Promise<void> => writeFile(join(folder, name), bytes)
   await write(onceFiles.evidence, envelope)
-  for (const [name, bytes] of logs) await write(`${name}.cel`, bytes)
+  for (const [name, bytes] of logs) await write(fileOf(name), bytes)
   await write(onceFiles.identity, writeJson(identity))
   await write(onceFiles.ak, fromBase64(identity.akPublic))
   await write(onceFiles.evidenceKey, toPem(fromBase64(identity.evidenceKey)))
 }
+
+/** How the file of a log is called. */
+const fileOf = (name: string): string =>
+  bootLogNames.flatMap(each => (each === name ? [bootLogFiles[each]] : []))[0] ?? `${name}.cel`
 
 /** The public area in a file as tpm2_readpublic writes it (TPM2B_PUBLIC) or bare (TPMT_PUBLIC): TPMT_PUBLIC. */
 export async function readPublicFile(path: string): Promise<Uint8Array> {

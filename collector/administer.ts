@@ -10,6 +10,7 @@ import {
   writeReference,
 } from "../attestation/pins/reference.ts"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
+import { type BootLog, readPayload } from "../attestation/protocol/evidence.ts"
 import { readEvent } from "../attestation/protocol/event.ts"
 import { writeInvitation } from "../attestation/protocol/invitation.ts"
 import { readCel } from "../attestation/tcg/cel.ts"
@@ -49,6 +50,7 @@ export const administer = (office: Office): Handler => ({
   challenge: async ({ attester, depth }) => challenge(office, (await the(office, attester)).attester, depth),
   export: request => exported(office, request),
   log: request => logOf(office, request),
+  "boot-log": request => bootLogOf(office, request),
   "reference-record": async ({ attester, by }) => record(office, (await the(office, attester)).attester, by),
   "reference-show": async ({ attester, offset }) =>
     showReference(office, (await the(office, attester)).attester, offset),
@@ -177,8 +179,13 @@ async function exported(office: Office, { attester, evidence }: Request<"export"
   return {
     ...{ evidence: digest, envelope: toBase64(envelope), result: toBase64(result) },
     ...{ identity, endorsement, log, received: instantOf(received) },
+    bootLogs: bootLogsIn(envelope).map(({ name }) => name),
   }
 }
+
+/** The boot logs that kept evidence names, of those that were there. */
+const bootLogsIn = (envelope: Uint8Array): (BootLog & { readonly state: "present" })[] =>
+  readPayload(fromBase64(readEnvelope(envelope).payload)).quote.logs.filter(log => log.state === "present")
 
 function whichEvidence({ parts: { store } }: Office, attester: string, which: string): Promise<Archived | undefined> {
   if (which === "newest") return store.newest(attester, "any")
@@ -189,6 +196,15 @@ async function logOf({ parts: { store } }: Office, { evidence, offset }: Request
   const found = await store.archived(evidence)
   if (!found) throw new CallFailed("there is no such evidence", "take its digest from: assay status")
   return { length: found.log, bytes: toBase64(await store.log(evidence, offset, pieceLimit)) }
+}
+
+async function bootLogOf(office: Office, { evidence, name, offset }: Request<"boot-log">): Promise<Answer<"boot-log">> {
+  const { store } = office.parts
+  const found = await store.archived(evidence)
+  const named = found && bootLogsIn(found.envelope).find(log => log.name === name)
+  const bytes = named && (await store.bootLog(found.attester, named.digest, offset, pieceLimit))
+  if (!bytes) throw new CallFailed("this evidence names no such log", "see which it names with: assay export")
+  return { length: named.length, bytes: toBase64(bytes) }
 }
 
 async function record(office: Office, attester: string, by: string): Promise<Answer<"reference-record">> {

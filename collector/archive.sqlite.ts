@@ -3,6 +3,7 @@ import { z } from "zod"
 import { tiers } from "../attestation/appraise/appraise.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import type { Database } from "./database.ts"
+import { bootLogBytes, keepBootLogs, shownLogs } from "./boot-log.sqlite.ts"
 import { keepLog, logs, readLog } from "./log.sqlite.ts"
 import type { Archive, Archived, Entry, Neighbours, Place, Recorded } from "./store.ts"
 
@@ -101,6 +102,8 @@ export function archive(db: Database): Archive {
         .map(id => readLog(db, id))
         .filter(log => log.length >= length)
         .map(log => log.subarray(0, length)),
+    bootLogs: async (attester, name, length) => shownLogs(db, attester, name, length),
+    bootLog: async (attester, digest, offset, length) => bootLogBytes(db, attester, digest, offset, length),
     record: async entry => db.transaction(() => record(db, entry)),
     archived: async digest => db.one(archivedRow, `${archived} WHERE digest = ?`, digest),
     newest: async (attester, which) =>
@@ -171,6 +174,7 @@ const redeem = (db: Database, nonce: Uint8Array, attester: string): boolean =>
 function insert(db: Database, entry: Entry): void {
   const { digest, attester, enrolment, kind, timely, chain, clock, nonce, asked, received, envelope } = entry
   const log = keepLog(db, { attester, ...clock }, entry.log)
+  keepBootLogs(db, attester, entry.bootLogs)
   db.run(
     `INSERT INTO evidence (digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, boot,
        nonce, asked, received, envelope, log, log_length, tier, result)

@@ -24,6 +24,7 @@ export type Case = {
   readonly evidence: VerifiedEvidence
   readonly enrolment: Enrolment
   readonly envelope: Uint8Array
+  readonly bootLogs: Entry["bootLogs"]
   readonly question: Question
   readonly received: number
 }
@@ -140,6 +141,7 @@ function entryFrom(
     received,
     envelope: given.envelope,
     log: evidence.log,
+    bootLogs: given.bootLogs,
     tier: appraisal.tier,
     result: resultOf(verifier, given, appraisal, reference),
     gap: gapBefore(breaks, evidence),

@@ -3,6 +3,7 @@
  * each key means to a person: docs/collector-configuration.md. Nothing here reads a file or starts anything.
  */
 import { z } from "zod"
+import { quirkNames } from "../attestation/tcg/firmware/replay.ts"
 import { count, line } from "../attestation/wire/text.ts"
 import { BadConfiguration, readToml } from "../local/configuration.ts"
 
@@ -23,8 +24,12 @@ export const defaults = Object.freeze({
   advertise: Object.freeze({ port: 0 }),
   challenge: Object.freeze({ every: 300, deadline: 600, stale: 900 }),
   invitation: Object.freeze({ lifetime: 86_400 }),
-  /** the PCR that holds every attester's log, and what else each quote must cover */
-  evidence: Object.freeze({ pcr: 23, pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) }),
+  /** the PCR that holds every attester's log, what else each quote must cover, and which defects of firmware are lived with */
+  evidence: Object.freeze({
+    pcr: 23,
+    pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    quirks: Object.freeze([]),
+  }),
   limits: Object.freeze({
     /** connections at once */
     connections: 5000,
@@ -82,6 +87,7 @@ export const file = z.strictObject({
         .max(24)
         .default([...defaults.evidence.pcrs]),
       pcr: count(23).default(defaults.evidence.pcr),
+      quirks: z.array(z.enum(quirkNames)).max(quirkNames.length).default([]),
     })
     .prefault({}),
   limits: z

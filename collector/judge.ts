@@ -9,11 +9,13 @@ import { fromBase64, sameBytes } from "../attestation/wire/text.ts"
 import { quote } from "../attestation/tcg/attest.ts"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
 import { evidenceDigest, type Payload, readPayload } from "../attestation/protocol/evidence.ts"
+import type { Circumstances } from "../attestation/verify/boot-logs.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import { type Finding, finding } from "../attestation/verify/finding.ts"
 import type { Logs } from "../attestation/verify/log.ts"
-import { type Expected, type PinnedKeys, type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
+import { type Expected, type PinnedKeys, type VerifiedEvidence, verifyAgain } from "../attestation/verify/verify.ts"
 import type { Tier } from "../attestation/appraise/appraise.ts"
+import { assembleBootLogs, Memory } from "./boot-logs.ts"
 import { conclude, type Verifier } from "./conclude.ts"
 import { decoyKeys } from "./decoy.ts"
 import type { Delivered, LogPart } from "./delivery.ts"
@@ -50,17 +52,18 @@ export type Judged =
 
 export type Judge = (submission: Submission) => Promise<Judged>
 
-/** What every piece of evidence must be: the PCRs that its quote covers, the one of its log, and for whom it is. */
-export type Demands = Pick<Expected, "pcrs" | "logPcr" | "audience">
+/** What every piece of evidence must be: the PCRs that its quote covers, the one of its log, for whom it is, and which defects are admitted. */
+export type Demands = Pick<Expected, "pcrs" | "logPcr" | "audience"> & Pick<Circumstances, "quirks">
 
 /** A judge over `store`; `now` is its clock. */
 export function judgeOver(store: Store, verifier: Verifier, demands: Demands, now: () => number): Judge {
   const decoy = decoyKeys()
+  const memory = new Memory()
   const last = new Map<string, Promise<unknown>>()
   return submission => {
     const { claimedAttester } = submission
     const turn = (last.get(claimedAttester) ?? Promise.resolve()).then(() =>
-      judge({ store, verifier, demands, now, decoy }, submission),
+      judge({ store, verifier, demands, now, decoy, memory }, submission),
     )
     const settled = turn.catch(() => undefined)
     last.set(claimedAttester, settled)
@@ -75,6 +78,7 @@ type Bench = {
   readonly demands: Demands
   readonly now: () => number
   readonly decoy: PinnedKeys
+  readonly memory: Memory
 }
 
 /** What the bytes claim, so that what belongs to it can be looked up. Nothing in it is believed. */
@@ -95,9 +99,12 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
     return refuse([finding("evidence.malformed", "evidence", claim.message, "the format")], null)
   const question = await questionOf(store, submission, claimedAttester, claim.payload, received)
   const logs = await assemble(store, claimedAttester, claim, delivered.logs)
-  const outcome = verify(
-    { envelope: delivered.envelope, logs },
+  const own = { remembered: bench.memory.of(claimedAttester), quirks: demands.quirks }
+  const boot = await assembleBootLogs(store, claimedAttester, claim.payload, delivered.logs, own)
+  const outcome = verifyAgain(
+    { envelope: delivered.envelope, logs: new Map([...logs, ...boot.logs]) },
     { ...demands, keys, asked: question.asked, now: received },
+    { ...own, tail: boot.tail },
   )
   if (!outcome.authentic || !enrolment) return refuse(outcome.authentic ? [strange] : outcome.findings, claim.digest)
 
@@ -109,10 +116,12 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
     evidence,
     enrolment,
     envelope: delivered.envelope,
+    bootLogs: boot.pieces,
     question,
     received,
   })
   if (concluded.kind === "refused") return refuse(concluded.findings, evidence.digest)
+  bench.memory.keep(claimedAttester, evidence.platform.remembered)
   const { tier, result, findings } = concluded
   return { kind: "acknowledged", evidence: evidence.digest, tier, timely: question.timely, result, findings }
 }
@@ -141,7 +150,7 @@ function claimIn(envelope: Uint8Array): Claim | Malformed {
   }
 }
 
-/** The logs from their beginning: what came, after what was verified before it. */
+/** Our log from its beginning: what came, after what was verified before it. */
 async function assemble(
   store: Store,
   attester: string,
@@ -150,6 +159,7 @@ async function assemble(
 ): Promise<Logs> {
   const logs = new Map<string, Uint8Array>()
   for (const { name, offset, bytes } of parts) {
+    if (name !== "assay") continue
     const prefixes = offset === 0 ? [new Uint8Array(0)] : await store.prefixes({ attester, ...clock }, offset)
     const wholes = prefixes.map(prefix => new Uint8Array(Buffer.concat([prefix, bytes])))
     const claimed = payload.body.logs.find(log => log.name === name)

@@ -85,7 +85,12 @@ async function assemble(
     judge: judgeOver(
       store,
       verifier,
-      { pcrs: config.evidence.pcrs, logPcr: config.evidence.pcr, audience: { named: config.name } },
+      {
+        pcrs: config.evidence.pcrs,
+        logPcr: config.evidence.pcr,
+        audience: { named: config.name },
+        quirks: config.evidence.quirks,
+      },
       now,
     ),
     buffered: new Buffered(config.limits.buffered * (1 << 20)),

@@ -122,8 +122,23 @@ CREATE TABLE alias (
 ${guards(trustTables)}
 `
 
+const bootLogTables = ["boot_log", "shown_log"]
+
+const third = `
+-- a boot log is called by the SHA-256 of its bytes: its parent's, and these after them
+CREATE TABLE boot_log (
+  digest TEXT PRIMARY KEY, parent TEXT REFERENCES boot_log, start INTEGER NOT NULL, bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE shown_log (
+  id INTEGER PRIMARY KEY, attester TEXT NOT NULL, name TEXT NOT NULL, length INTEGER NOT NULL,
+  digest TEXT NOT NULL REFERENCES boot_log, UNIQUE (attester, digest, name)
+) STRICT;
+CREATE INDEX shown_log_name ON shown_log (attester, name, id);
+${guards(bootLogTables)}
+`
+
 /** Step i brings a store from version i to i + 1. */
-export const schema: readonly string[] = [first, second]
+export const schema: readonly string[] = [first, second, third]
 
 /** The tables whose rows are never changed. */
-export const appendOnlyTables: readonly string[] = [...appendOnly, ...trustTables]
+export const appendOnlyTables: readonly string[] = [...appendOnly, ...trustTables, ...bootLogTables]

@@ -7,6 +7,7 @@
  */
 import type { Endorsement, Tier } from "../attestation/appraise/appraise.ts"
 import type { Standing } from "../attestation/appraise/state.ts"
+import type { BootLogName } from "../attestation/protocol/evidence.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
@@ -73,6 +74,18 @@ export type Neighbours = {
   readonly log: Uint8Array
 }
 
+/**
+ * A boot log as evidence names it. It is called by the SHA-256 of its bytes: those of the log `parent`, if it names one, and
+ * `bytes` after them.
+ */
+export type BootLogPiece = {
+  readonly name: BootLogName
+  readonly digest: string
+  readonly length: number
+  readonly parent: string | null
+  readonly bytes: Uint8Array
+}
+
 /** Verified evidence with its verdict, as it goes in. */
 export type Entry = {
   readonly digest: string
@@ -90,6 +103,7 @@ export type Entry = {
   readonly received: number
   readonly envelope: Uint8Array
   readonly log: Uint8Array
+  readonly bootLogs: readonly BootLogPiece[]
   readonly tier: Tier
   readonly result: Uint8Array
   /** whether evidence before it is missing: opens a gap, closed when `missing` comes or by a named person */
@@ -100,8 +114,10 @@ export type Entry = {
 /** recorded: it is on disk; known: it was before; spent: its nonce was redeemed or never issued; moved: judge again */
 export type Recorded = "recorded" | "known" | "spent" | "moved"
 
+export type KnownBootLog = Pick<BootLogPiece, "digest" | "length">
+
 /** Evidence as it was kept; `log` is the length that belongs to it. */
-export type Archived = Omit<Entry, "gap" | "standing" | "log" | "nonce"> & { readonly log: number }
+export type Archived = Omit<Entry, "gap" | "standing" | "log" | "bootLogs" | "nonce"> & { readonly log: number }
 
 export type VersionedStanding = Standing & { readonly version: number }
 
@@ -162,6 +178,10 @@ export interface Archive {
   /** the first `length` bytes of each log of an epoch that is at least so long, at most eight */
   prefixes(epoch: LogEpoch, length: number): Promise<readonly Uint8Array[]>
   record(entry: Entry): Promise<Recorded>
+  /** digests and lengths of the newest boot logs of this name that the attester showed, at most eight; of any length, or of this one */
+  bootLogs(attester: string, name: BootLogName, length: number | "any"): Promise<readonly KnownBootLog[]>
+  /** bytes of a boot log that this attester showed, from `offset`, at most `length`; undefined if it never did */
+  bootLog(attester: string, digest: string, offset: number, length: number): Promise<Uint8Array | undefined>
   archived(digest: string): Promise<Archived | undefined>
   /** the newest by receipt: of answers in time, or of all evidence */
   newest(attester: string, which: "timely" | "any"): Promise<Archived | undefined>

@@ -5,7 +5,7 @@
 import { z } from "zod"
 import { tiers } from "../attestation/appraise/appraise.ts"
 import { decision, endorsement } from "../attestation/appraise/endorsement.ts"
-import { tpmName } from "../attestation/protocol/evidence.ts"
+import { bootLogNames, logLimits, tpmName } from "../attestation/protocol/evidence.ts"
 import { identity } from "../attestation/protocol/message.ts"
 import { base64, base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
 import { found } from "./found.ts"
@@ -214,12 +214,19 @@ export const verbs = {
       result: base64(1 << 19),
       /** bytes of the log that belong to it */
       log: count(1 << 24),
+      /** the boot logs that it names, which come with `boot-log` */
+      bootLogs: z.array(z.enum(bootLogNames)).max(bootLogNames.length),
       received: instant,
     }),
   },
   /** bytes of the log of archived evidence */
   log: {
     request: z.strictObject({ evidence: hex(32), offset: count(1 << 24) }),
+    answer: piece,
+  },
+  /** bytes of a boot log of archived evidence */
+  "boot-log": {
+    request: z.strictObject({ evidence: hex(32), name: z.enum(bootLogNames), offset: count(logLimits.ima) }),
     answer: piece,
   },
   /** proposes what the newest answer in time shows as the reference to compare with, under a person's name */

@@ -81,7 +81,7 @@ holds 'envelope: signed by the evidence key' \
   openssl pkeyutl -verify -pubin -inkey "$key" -rawin -sigfile "$work/sig" -in "$work/pae"
 
 # --- the payload: jq must write it byte for byte as it came, or what jq reads from it is not what was signed ----------
-jq -c '.body, (.quote | {attest, signature, pcrs})' "$work/payload" >"$work/parts" 2>/dev/null ||
+jq -c '.body, (.quote | {attest, signature, pcrs, logs})' "$work/payload" >"$work/parts" 2>/dev/null ||
   stop 'payload: a body and a quote'
 sed -n 1p "$work/parts" | tr -d '\n' >"$work/body"
 { printf '{"body":' && cat "$work/body" && printf ',"quote":' && sed -n 2p "$work/parts" | tr -d '\n' && printf '}'; } >"$work/again"

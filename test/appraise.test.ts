@@ -39,7 +39,9 @@ const judged = (events: readonly LogEvent[], change: Partial<Context> = {}): App
 const recorded = (measurements: readonly Measurement[]): Reference =>
   propose(machine.keys.attester, evidence.digest, measurements, "a person", made)
 /** Findings of the appraisal without the one that is always there. */
-const idsOf = ({ findings }: Appraisal): string[] => findings.map(each => each.id).filter(id => id !== "pin.none")
+/** What is found of each of these machines: no pins, and no logs of firmware and kernel. */
+const always = ["pin.none", "firmware.no-log", "ima.no-log"]
+const idsOf = ({ findings }: Appraisal): string[] => findings.map(each => each.id).filter(id => !always.includes(id))
 const runtimeOf = (appraisal: Appraisal) => appraisal.components.find(each => each.name === "runtime")
 
 describe("compared with a reference", () => {
@@ -47,7 +49,7 @@ describe("compared with a reference", () => {
     const appraisal = judged(evidence.events)
     expect(idsOf(appraisal)).toEqual([])
     expect(appraisal.tier).toBe("warning")
-    expect(appraisal.findings.map(each => each.id)).toEqual(["pin.none"])
+    expect(appraisal.findings.map(each => each.id)).toEqual(["firmware.no-log", "ima.no-log", "pin.none"])
     expect(runtimeOf(appraisal)).toEqual({
       ...{ name: "runtime", tier: "warning", says: "as recorded, approved by nobody", findings: [] },
     })
@@ -264,7 +266,12 @@ describe("a result", () => {
   test("C32 is read back as it was written", () => {
     const result = resultOf(judged(evidence.events, { reference: "none recorded" }))
     expect(readResult(writeResult(result))).toEqual(result)
-    expect(result.findings.map(each => each.id)).toEqual(["reference.none", "pin.none"])
+    expect(result.findings.map(each => each.id)).toEqual([
+      "reference.none",
+      "firmware.no-log",
+      "ima.no-log",
+      "pin.none",
+    ])
   })
 
   test("names nobody for whose hash and whose pin", () =>
@@ -295,6 +302,6 @@ describe("a result", () => {
     const { components, tier } = readResult(writeResult(resultOf(appraisal)))
     expect([components.length, tier]).toEqual([64, "contraindicated"])
     expect(components[0]).toMatchObject({ name: "z", tier: "contraindicated" })
-    expect(components.at(-1)).toMatchObject({ name: "others", says: "139 more components" })
+    expect(components.at(-1)).toMatchObject({ name: "others", says: "141 more components" })
   })
 })

@@ -144,9 +144,18 @@ export const readLog = (path: string): { content: string }[] =>
 
 export const pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 23]
 
+/** A quote and the evidence that is sealed of it, without boot logs. */
+export async function attest(
+  broker: Pick<BrokerProcess, "call">,
+  request: Parameters<typeof broker.call<"attest">>[1],
+) {
+  const { ticket, log, opened } = await broker.call("attest", request)
+  return { ...(await broker.call("seal", { ticket, logs: [] })), log, opened }
+}
+
 /** A report for `audience`, as the broker answers. */
 export const report = (broker: BrokerProcess, audience = "collector") =>
-  broker.call("attest", { asked: { kind: "report", after: null }, audience, made: new Date().toISOString(), pcrs })
+  attest(broker, { asked: { kind: "report", after: null }, audience, made: new Date().toISOString(), pcrs })
 
 export function payloadOf(envelope: string): Payload {
   return readPayload(fromBase64(readEnvelope(fromBase64(envelope)).payload))

@@ -12,6 +12,7 @@ import { keyOf, nameOf, readPublic, whyNoAttestationKey } from "../attestation/t
 import { fromBase64, fromHex, toBase64, toHex } from "../attestation/wire/text.ts"
 import { openCaller } from "../local/call.ts"
 import {
+  attest,
   type BrokerProcess,
   clockOf,
   findingsOf,
@@ -56,7 +57,7 @@ const runningLog = async (): Promise<string> => {
 }
 
 const answer = (nonce: Uint8Array, credential: { idObject: string; encryptedSecret: string } | null) =>
-  broker.call("attest", {
+  attest(broker, {
     asked: { kind: "answer", nonce: toBase64(nonce), channel: toBase64(Buffer.alloc(32, 7)), credential },
     audience: "collector",
     made: new Date().toISOString(),
@@ -159,12 +160,8 @@ openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in pae -sigfile sig`
 
   it("quotes the log's PCR also when it was not asked for", async () => {
     const asked = { kind: "report", after: null } as const
-    const { envelope } = await broker.call("attest", {
-      asked,
-      audience: "a",
-      made: new Date().toISOString(),
-      pcrs: [7, 0, 7],
-    })
+    const request = { asked, audience: "a", made: new Date().toISOString(), pcrs: [7, 0, 7] }
+    const { envelope } = await attest(broker, request)
     expect(payloadOf(envelope).body.selection.pcrs).toEqual([0, 7, 23])
   })
 
@@ -238,13 +235,28 @@ openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in pae -sigfile sig`
   it("gives many callers at once evidence that replays", async () => {
     const calls = Array.from({ length: 15 }, (_, i) => i)
     const appends = calls.flatMap(i => [0, 1, 2].map(j => broker.call("append", { event: measurement(`${i}.${j}`) })))
-    const evidence = await Promise.all(calls.map(i => report(broker, `caller ${i % 2}`)))
+    const reports = async (caller: string, most: number) => {
+      const made = []
+      while (made.length < most) made.push(await report(broker, caller))
+      return made
+    }
+    const evidence = (await Promise.all(["one", "another"].map(caller => reports(caller, 7)))).flat()
     await Promise.all(appends)
     const log = await logOf(broker)
     for (const { envelope } of evidence)
       expect(findingsOf(await judge(broker, envelope, { kind: "nothing" }, log))).toEqual([])
     expect(new Set(evidence.map(({ envelope }) => clockOf(envelope).resetCount)).size).toBe(1)
   })
+})
+
+it("a quote is sealed once, and not after the next for its audience", async () => {
+  const request = { asked: { kind: "report", after: null } as const, made: new Date().toISOString(), pcrs }
+  const quote = (audience: string) => broker.call("attest", { ...request, audience })
+  const [first, other, second] = [await quote("one"), await quote("another"), await quote("one")]
+  const sealed = (ticket: string) => broker.call("seal", { ticket, logs: [] })
+  await expect(sealed(first.ticket)).rejects.toThrow("waits no more")
+  for (const { ticket } of [second, other]) expect((await sealed(ticket)).evidence).toHaveLength(64)
+  await expect(sealed(second.ticket)).rejects.toThrow("waits no more")
 })
 
 describe("who disturbs it", () => {

@@ -233,5 +233,5 @@ async function quote(tpm: Swtpm, bound: Uint8Array, { quoted }: Options): Promis
     pcr,
     toHex(values.subarray(32 * i, 32 * i + 32)),
   ])
-  return { attest: toBase64(read("quote.attest")), signature: toBase64(read("quote.sig")), pcrs }
+  return { attest: toBase64(read("quote.attest")), signature: toBase64(read("quote.sig")), pcrs, logs: [] }
 }

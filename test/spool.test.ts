@@ -29,7 +29,16 @@ function piece(sequence: number, log = logOf("one", sequence)): Spooled {
   const envelope = new Uint8Array(randomBytes(500))
   const digest = createHash("sha256").update(envelope).digest("hex")
   const made = new Date(1_700_000_000_000 + sequence).toISOString()
-  return { digest, challenge: null, audience: "collector", made, sequence: String(sequence), envelope, log }
+  return {
+    digest,
+    challenge: null,
+    audience: "collector",
+    made,
+    sequence: String(sequence),
+    envelope,
+    log,
+    bootLogs: new Map(),
+  }
 }
 
 async function fill(spool: Spool, count: number): Promise<Spooled[]> {
@@ -204,7 +213,7 @@ async function addUntilKilled(count: number): Promise<string[]> {
       const envelope = randomBytes(3000)
       const digest = createHash("sha256").update(envelope).digest("hex")
       const log = Buffer.from(Array.from({ length: i }, (_, n) => "record " + n + "\\n").join(""))
-      await spool.add({ digest, challenge: null, audience: "c", made: new Date().toISOString(), sequence: String(i), envelope, log })
+      await spool.add({ digest, challenge: null, audience: "c", made: new Date().toISOString(), sequence: String(i), envelope, log, bootLogs: new Map() })
       writeSync(1, digest + "\\n")
       if (i % 3 === 0) await spool.acknowledge(digest)
     }`

@@ -58,6 +58,8 @@ const rows = [
   "INSERT INTO withdrawal VALUES (1, 'b', 'r', 1)",
   "INSERT INTO retirement VALUES ('a', 1, 1, 'b', 'r')",
   "INSERT INTO alias VALUES ('a', 'b', 1)",
+  "INSERT INTO boot_log VALUES ('d', NULL, 0, x'00')",
+  "INSERT INTO shown_log VALUES (1, 'a', 'ima', 1, 'd')",
 ]
 
 test("C14 evidence, enrolments and results are neither changed, deleted nor replaced", () => {

@@ -46,7 +46,14 @@ function entry(attester: string, { version = 0, sequence = "1", clockAt = 1n, ..
     chain: { id: "c".repeat(32), sequence, previous: null },
     clock: { resetCount: 1, restartCount: 0, milliseconds: clockAt },
     boot: "b",
-    ...{ received: 5000, envelope: bytes("envelope"), log: bytes("log\n"), tier: "warning", result: bytes("result") },
+    ...{
+      received: 5000,
+      envelope: bytes("envelope"),
+      log: bytes("log\n"),
+      bootLogs: [],
+      tier: "warning",
+      result: bytes("result"),
+    },
     ...{ gap: null, standing: { version, after: { state: "warning", resetCount: 1, fresh: 3000 } } },
     ...more,
   }
@@ -244,6 +251,7 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
         gap: _gap,
         standing: _standing,
         log,
+        bootLogs: _bootLogs,
         nonce: _nonce,
         ...same
       } = entry(attester, { sequence: String(2n ** 64n - 1n) })

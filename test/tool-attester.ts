@@ -148,5 +148,6 @@ async function quote(tpm: Swtpm, qualifying: string): Promise<Payload["quote"]> 
     attest: await base64("quote.attest"),
     signature: await base64("quote.signature"),
     pcrs: pcrs.map(pcr => [pcr, valueOf(pcr)]),
+    logs: [],
   }
 }

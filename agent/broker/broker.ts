@@ -10,7 +10,7 @@ import { readEvent } from "../../attestation/protocol/event.ts"
 import { Malformed } from "../../attestation/wire/codec.ts"
 import { fromBase64, plainLine, toBase64 } from "../../attestation/wire/text.ts"
 import { Chains } from "./chain.ts"
-import { followEpoch, makeEvidence, type Parts } from "./evidence.ts"
+import { followEpoch, type Parts, pcrsOf, quoteFor, sign } from "./evidence.ts"
 import { openEvidenceKey } from "./evidence-key.ts"
 import { Fault, faultOf, LastingFault } from "./fault.ts"
 import { certificateIn } from "./ek-certificate.ts"
@@ -19,6 +19,7 @@ import { flushLeftovers } from "./leftovers.ts"
 import { MeasuredLog } from "./measured-log.ts"
 import { SerialQueue } from "./queue.ts"
 import { openState } from "./state.ts"
+import { UnsignedQuotes } from "./unsigned.ts"
 import type { verbs } from "./verbs.ts"
 
 export type BrokerSettings = {
@@ -160,6 +161,7 @@ type InTurn = <T>(work: () => Promise<T>) => Promise<T>
 
 function handlersFor(parts: Parts, description: Description, inTurn: InTurn): Handlers<typeof verbs> {
   const { identity, key, log } = parts
+  const unsigned = new UnsignedQuotes()
   return {
     identity: () =>
       inTurn(async () => ({
@@ -175,7 +177,13 @@ function handlersFor(parts: Parts, description: Description, inTurn: InTurn): Ha
         await log.append(event)
         return { log: log.state, opened }
       }),
-    attest: request => inTurn(() => makeEvidence(parts, request)),
+    attest: request =>
+      inTurn(async () => {
+        const made = await quoteFor(parts, request)
+        const ticket = unsigned.keep(request.audience, made)
+        return { ticket, pcrs: pcrsOf(made), log: made.log, opened: made.opened }
+      }),
+    seal: ({ ticket, logs }) => inTurn(() => sign(parts, unsigned.take(ticket), logs)),
     activate: ({ credential: { idObject, encryptedSecret } }) =>
       inTurn(async () => {
         const secret = await identity.activate(fromBase64(idObject), fromBase64(encryptedSecret))

@@ -1,10 +1,11 @@
 /**
  * How does evidence come about? Take the next number, write the body, quote over its digest, read the values that were
- * quoted, sign. What moved in between, the counters or a PCR, is found out from the quote itself, and it is made again.
+ * quoted; then name the boot logs, which are read after the quote, and sign. What moved in between, the counters or a PCR,
+ * is found out from the quote itself, and it is made again.
  */
 import type { Tpm } from "../../node-tpm2/index.ts"
 import { payloadTypes, seal } from "../../attestation/protocol/dsse.ts"
-import { type Body, evidenceDigest, writePayload } from "../../attestation/protocol/evidence.ts"
+import { type Body, type BootLog, evidenceDigest, writePayload } from "../../attestation/protocol/evidence.ts"
 import { qualifyingData } from "../../attestation/protocol/qualifying-data.ts"
 import { type Quote, quote as quoteCodec } from "../../attestation/tcg/attest.ts"
 import { compositeDigest, type PcrValues } from "../../attestation/tcg/pcr.ts"
@@ -16,7 +17,7 @@ import type { EvidenceKey } from "./evidence-key.ts"
 import { Fault } from "./fault.ts"
 import type { TpmIdentity } from "./identity.ts"
 import { type MeasuredLog, sameEpoch } from "./measured-log.ts"
-import type { verbs } from "./verbs.ts"
+import type { LogState, verbs } from "./verbs.ts"
 
 /** What evidence is made with. */
 export type Parts = {
@@ -31,8 +32,15 @@ export type Parts = {
 }
 
 type Request = z.infer<typeof verbs.attest.request>
-type Answer = z.infer<typeof verbs.attest.answer>
 type Quoted = { readonly attest: Uint8Array; readonly signature: Uint8Array; readonly values: PcrValues }
+
+/** A body with the quote over it, which is evidence once it is signed. `opened`: an epoch began meanwhile. */
+export type Unsigned = {
+  readonly body: Body
+  readonly quoted: Quoted
+  readonly log: LogState
+  readonly opened: boolean
+}
 
 /** How often a quote is made anew when something moved under it. */
 const mostQuotes = 5
@@ -44,8 +52,8 @@ export async function followEpoch({ identity, log }: Parts): Promise<boolean> {
   return moved
 }
 
-/** Evidence for `request`. Throws Fault when the PCRs do not come to rest, or the credential is not for this TPM. */
-export async function makeEvidence(parts: Parts, request: Request): Promise<Answer> {
+/** A quote for `request`. Throws Fault when the PCRs do not come to rest, or the credential is not for this TPM. */
+export async function quoteFor(parts: Parts, request: Request): Promise<Unsigned> {
   const opened = await followEpoch(parts)
   const secret = await recoveredSecret(parts, request)
   try {
@@ -61,13 +69,18 @@ async function recoveredSecret({ identity }: Parts, { asked }: Request): Promise
   return identity.activate(fromBase64(idObject), fromBase64(encryptedSecret))
 }
 
-async function quoteUntilAtRest(parts: Parts, request: Request, secret: Uint8Array, before: boolean): Promise<Answer> {
+async function quoteUntilAtRest(
+  parts: Parts,
+  request: Request,
+  secret: Uint8Array,
+  before: boolean,
+): Promise<Unsigned> {
   let opened = before
   for (let attempt = 0; attempt < mostQuotes; attempt++) {
     const body = await nextBody(parts, request)
     const quoted = await quoteOver(parts, body, secret).catch(error => keyReplaced(parts, error))
     if (quoted === "counters moved") opened = true
-    else if (typeof quoted !== "string") return finish(parts, body, quoted, opened)
+    else if (typeof quoted !== "string") return { body, quoted, log: parts.log.state, opened }
   }
   throw new Fault(
     `PCRs, counters or the AK changed under each of ${mostQuotes} quotes`,
@@ -136,12 +149,21 @@ async function valuesOf(tpm: Tpm, { selection }: Body, quote: Quote): Promise<Pc
   return undefined
 }
 
-async function finish({ key, log, chains }: Parts, body: Body, quoted: Quoted, opened: boolean): Promise<Answer> {
-  const { attest, signature, values } = quoted
-  const pcrs = [...values].toSorted(([a], [b]) => a - b).map(([pcr, value]): [number, string] => [pcr, toHex(value)])
-  const payload = writePayload({ body, quote: { attest: toBase64(attest), signature: toBase64(signature), pcrs } })
+/** PCR index and value, ascending. */
+export const pcrsOf = ({ quoted: { values } }: Unsigned): [number, string][] =>
+  [...values].toSorted(([a], [b]) => a - b).map(([pcr, value]) => [pcr, toHex(value)])
+
+/** Evidence of what was quoted and of the `logs` that were read after it. */
+export async function sign(
+  { key, chains }: Parts,
+  unsigned: Unsigned,
+  logs: readonly BootLog[],
+): Promise<z.infer<typeof verbs.seal.answer>> {
+  const { body, quoted } = unsigned
+  const [attest, signature] = [toBase64(quoted.attest), toBase64(quoted.signature)]
+  const payload = writePayload({ body, quote: { attest, signature, pcrs: pcrsOf(unsigned), logs: [...logs] } })
   const evidence = evidenceDigest(payload)
   const envelope = seal(payloadTypes.evidence, payload, key.publicKey, message => key.sign(message))
   await chains.finish(body.audience, evidence)
-  return { envelope: toBase64(envelope), evidence, log: log.state, opened }
+  return { envelope: toBase64(envelope), evidence }
 }

@@ -4,7 +4,7 @@
  */
 import { z } from "zod"
 import { identity } from "../../attestation/protocol/message.ts"
-import { tpmName } from "../../attestation/protocol/evidence.ts"
+import { bootLogs, tpmName } from "../../attestation/protocol/evidence.ts"
 import { base64, base64Exactly, count, hex, instant, line } from "../../attestation/wire/text.ts"
 
 /** Where the log of the current epoch stands. */
@@ -54,7 +54,7 @@ export const verbs = {
      */
     answer: z.strictObject({ log: logState, opened: z.boolean() }),
   },
-  /** quotes over the log as it stands and signs the evidence; the next sequence number is on disk before the quote */
+  /** quotes over the log as it stands; the next sequence number is on disk before the quote */
   attest: {
     request: z.strictObject({
       asked,
@@ -62,8 +62,22 @@ export const verbs = {
       made: instant,
       pcrs: z.array(count(23)).min(1).max(24),
     }),
-    /** DSSE envelope, the evidence's digest, and the log that it covers; `opened` as above: then measure again and repeat */
-    answer: z.strictObject({ envelope: base64(1 << 19), evidence: hex(32), log: logState, opened: z.boolean() }),
+    /**
+     * `pcrs` are the quoted values, which tell how much of a growing log belongs to the quote; `log` is the one that it covers.
+     * `ticket` is for `seal`, until the next `attest` of this audience; `opened` as above: then measure again and repeat
+     */
+    answer: z.strictObject({
+      ticket: hex(16),
+      pcrs: z.array(z.tuple([count(23), hex(32)])).max(24),
+      log: logState,
+      opened: z.boolean(),
+    }),
+  },
+  /** names the boot logs as they were read after the quote, and signs the evidence */
+  seal: {
+    request: z.strictObject({ ticket: hex(16), logs: bootLogs }),
+    /** DSSE envelope, and the evidence's digest */
+    answer: z.strictObject({ envelope: base64(1 << 19), evidence: hex(32) }),
   },
   /** opens a credential that was made for this EK and this AK */
   activate: {

@@ -5,14 +5,14 @@
  */
 import type { LogEvent, Measurement } from "../protocol/event.ts"
 import { keyOfMeasurement, measurementsOf, newestMeasurements, type Reference } from "../pins/reference.ts"
-import { type Finding, finding, findings } from "../verify/finding.ts"
+import { type Finding, finding } from "../verify/finding.ts"
 import type { VerifiedEvidence } from "../verify/verify.ts"
 import { comesAndGoes, contradictions, differences } from "./compare.ts"
 import { type Endorsement, spoken } from "./endorsement.ts"
+import { judgeBoot } from "./boot.ts"
+import { type Component, type Tier, tierOf } from "./component.ts"
 
-/** The tiers of an attestation result (draft-ietf-rats-ar4si), best first; `none`: nothing can be said. */
-export const tiers = ["affirming", "warning", "none", "contraindicated"] as const
-export type Tier = (typeof tiers)[number]
+export { type Component, type Tier, tiers } from "./component.ts"
 
 export type { Endorsement } from "./endorsement.ts"
 
@@ -20,14 +20,6 @@ export type Context = {
   readonly reference: Reference | "none recorded"
   readonly endorsement: Endorsement
   /** what {@link continuity} and the verifier's own circumstances add */
-  readonly findings: readonly Finding[]
-}
-
-/** One source's part of a verdict: in words, its tier, and what was found. */
-export type Component = {
-  readonly name: string
-  readonly tier: Tier
-  readonly says: string
   readonly findings: readonly Finding[]
 }
 
@@ -41,7 +33,7 @@ export type Appraisal = {
 export function appraise(evidence: VerifiedEvidence, context: Context): Appraisal {
   const platform = judgePlatform(evidence, context)
   const sources = judgeSources(evidence.events, context.reference)
-  const components = [platform, ...sources]
+  const components = [platform, ...sources, ...judgeBoot(evidence.platform)]
   const authority = [
     finding("pin.none", "pins", "no approved pin", "pins approved by the owners of weights, runtime and key"),
   ]
@@ -119,12 +111,6 @@ function judgeMeasurement(measured: Measurement, recorded: ReadonlyMap<string, M
   const own = recorded.get(key)
   if (!own && comesAndGoes(measured) && measured.state === "absent") return []
   return own ? differences(measured, own) : [finding("reference.unlisted", key, measured.state, "nothing")]
-}
-
-function tierOf(found: readonly Finding[], best: Tier): Tier {
-  const effects = found.map(each => findings[each.id].effect)
-  if (effects.includes("contraindicates") || effects.includes("refuses")) return "contraindicated"
-  return effects.includes("warns") ? "warning" : best
 }
 
 function overall(found: readonly Finding[], components: readonly Component[]): Tier {

@@ -7,6 +7,9 @@ import { z } from "zod"
 import { readExact, writeExact } from "../wire/json.ts"
 import { base64, base64Exactly, count, decimal64, hex, instant, line } from "../wire/text.ts"
 import { celLimits } from "../tcg/cel.ts"
+import { firmwareLimits } from "../tcg/firmware/log.ts"
+import { imaLimits } from "../tcg/ima/entry.ts"
+import { measureLogLimits } from "../tcg/measure-log.ts"
 
 /** A Name of SHA-256 or SHA-384, in hex. */
 export const tpmName = z.string().regex(/^(000b[0-9a-f]{64}|000c[0-9a-f]{96})$/, "not the Name of a TPM object in hex")
@@ -70,6 +73,42 @@ export const body = z.discriminatedUnion("kind", [answer, report])
 export type Body = z.infer<typeof body>
 export type Answer = z.infer<typeof answer>
 
+/** The logs of a boot that others wrote: the firmware's, systemd's and IMA's. */
+export const bootLogNames = ["firmware", "userspace", "ima"] as const
+export type BootLogName = (typeof bootLogNames)[number]
+
+/** The most bytes of each log that may come with evidence. */
+export const logLimits = {
+  assay: celLimits.log,
+  firmware: firmwareLimits.log,
+  userspace: measureLogLimits.log,
+  ima: imaLimits.log,
+} as const
+
+/**
+ * How a boot log stood when it was read, after the quote: its first `length` bytes travel beside the evidence. That there is
+ * none, or that the agent may not read it, is a claim; what is there is tied to the quote by its replay.
+ */
+const bootLog = z.discriminatedUnion("state", [
+  z.strictObject({
+    name: z.enum(bootLogNames),
+    state: z.literal("present"),
+    length: count(imaLimits.log),
+    digest: hex(32),
+  }),
+  z.strictObject({ name: z.enum(bootLogNames), state: z.literal("absent") }),
+  z.strictObject({ name: z.enum(bootLogNames), state: z.literal("unreadable") }),
+])
+export type BootLog = z.infer<typeof bootLog>
+
+/** What is said of each boot log, in the order of {@link bootLogNames}, none twice. */
+export const bootLogs = z
+  .array(bootLog)
+  .max(bootLogNames.length)
+  .refine(logs => logs.every(({ name }, i) => i === 0 || place(name) > place(logs[i - 1]?.name)), "not in order")
+
+const place = (name: BootLogName | undefined): number => (name === undefined ? -1 : bootLogNames.indexOf(name))
+
 /** What the TPM signed, and the values that it signed: everything that cannot be in the body. */
 const quoted = z.strictObject({
   /** TPMS_ATTEST */
@@ -78,6 +117,8 @@ const quoted = z.strictObject({
   signature: base64(1024),
   /** PCR index and value of the selection's bank, in ascending order */
   pcrs: z.array(z.tuple([count(23), hex(32)])).max(24),
+  /** logs that others write and that go on growing: read after the quote, which their replay ties them to */
+  logs: bootLogs,
 })
 
 const payload = z.strictObject({ body, quote: quoted })

@@ -3,11 +3,10 @@
  * one message; binary frames hold the bytes that an `evidence` message announced. Protocol: docs/the-protocol.md.
  */
 import { z } from "zod"
-import { celLimits } from "../tcg/cel.ts"
 import { readJson, writeJson } from "../wire/json.ts"
 import { base64, base64Exactly, count, hex, line } from "../wire/text.ts"
 import { envelopeLimit } from "./dsse.ts"
-import { tpmName } from "./evidence.ts"
+import { logLimits, tpmName } from "./evidence.ts"
 
 /** WebSocket subprotocol, paths and bounds. */
 export const subprotocol = "assay.v1"
@@ -42,7 +41,14 @@ const finding = z.strictObject({ id: line(64), component: line(1200), seen: line
  * A log from `offset` on; the bytes follow the envelope's, in this order. To a collector from 0, or from a length that it
  * acknowledged in this log epoch; to an outside verifier from 0. Evidence that is refused with `log.missing` may be sent once more, from 0.
  */
-const logPart = z.strictObject({ name: line(32), offset: count(celLimits.log), length: count(celLimits.log) })
+const logPart = z
+  .strictObject({ name: line(32), offset: count(logLimits.ima), length: count(logLimits.ima) })
+  .refine(({ name, offset, length }) => offset + length <= limitOf(name), "more than such a log may have")
+
+/** The most bytes of the log of this name: none of one that is not known. */
+const limitOf = (name: string): number =>
+  new Map<string, number>(Object.entries(logLimits)).get(name) ?? logLimits.assay
+
 const evidence = z.strictObject({
   type: z.literal("evidence"),
   /** the challenge that this answers, or null for a report */

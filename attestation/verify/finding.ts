@@ -252,6 +252,11 @@ export const findings = {
     "there is no firmware log: nothing is said of how this machine booted",
     "boot through the EFI stub (systemd-boot, or GRUB's linuxefi), or give the agent the right to read /sys/kernel/security/tpm0",
   ),
+  "firmware.unreadable": row(
+    "warns",
+    "there is a firmware log, and the agent may not read it: nothing is said of how this machine booted",
+    "let the agent read /sys/kernel/security/tpm0 and /run/log/systemd: both are root's, and its unit's reader may be given them",
+  ),
   "firmware.malformed": row(
     "contraindicates",
     "the firmware log is not in the format that the specification allows",
@@ -301,6 +306,11 @@ export const findings = {
     "warns",
     "there is no IMA log: nothing is said of which files were executed",
     "boot with an IMA policy (ima_policy=tcb), or give the agent the right to read /sys/kernel/security/ima",
+  ),
+  "ima.unreadable": row(
+    "warns",
+    "there is an IMA log, and the agent may not read it: nothing is said of which files were executed",
+    "let the agent read /sys/kernel/security/ima: it is root's, and its unit's reader may be given it",
   ),
   "ima.malformed": row(
     "contraindicates",

@@ -72,6 +72,40 @@ export function replayIma(
   }
 }
 
+/**
+ * The same for a log whose first part was proven before: `rest` is what follows it. Never throws for what it holds.
+ *
+ * @param before the facts of that first part, which it covered to its last byte
+ */
+export function continueIma(untrustedRest: Uint8Array, bank: HashAlgorithm, quoted: PcrValues, before: ImaFacts): Ima {
+  const value = quoted.get(imaPcr)
+  if (!value) return none("nothing proven", "ima.not-quoted", "no quoted value", `PCR ${imaPcr}`)
+  const start = { ...before.covered, bytes: 0 }
+  try {
+    const log = openImaLog(untrustedRest)
+    const replayed = replayImaLog(log, bank, value, start)
+    if (!replayed.reproduced)
+      return { facts: "nothing proven", findings: [...aboutAltered(log, start), notReproduced(replayed, value)] }
+    const facts = joined(before, replayed, survey(log, replayed.state.bytes))
+    return { facts, findings: [...aboutAggregate(facts.aggregate), ...aboutEntries(facts)] }
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error
+    return none("nothing proven", "ima.malformed", error.message, "the kernel's format")
+  }
+}
+
+function joined(before: ImaFacts, { state, beyond, elsewhere }: ImaReplay, rest: Survey): ImaFacts {
+  const first = (a: readonly string[], b: readonly string[]): string[] => [...new Set([...a, ...b])].slice(0, most)
+  return {
+    ...before,
+    covered: { ...state, bytes: before.covered.bytes + state.bytes },
+    beyond,
+    elsewhere: before.elsewhere + elsewhere,
+    claimedViolations: first(before.claimedViolations, rest.claimedViolations),
+    unknownTemplates: first(before.unknownTemplates, rest.unknownTemplates),
+  }
+}
+
 const none = (
   facts: "no log" | "nothing proven",
   id: "ima.no-log" | "ima.not-quoted" | "ima.malformed",

@@ -14,6 +14,7 @@ import { type Envelope, keyIdOf, payloadTypes, readEnvelope, signedEnvelope } fr
 import { type Answer, type Body, evidenceDigest, type Payload, readPayload } from "../protocol/evidence.ts"
 import type { LogEvent } from "../protocol/event.ts"
 import { qualifyingData } from "../protocol/qualifying-data.ts"
+import { checkBootLogs, type Circumstances, firstTime, type Platform } from "./boot-logs.ts"
 import { type Finding, finding, refused } from "./finding.ts"
 import { checkLogs, type Logs } from "./log.ts"
 
@@ -66,6 +67,8 @@ export type VerifiedEvidence = {
   /** what our log says, replayed to the quoted PCR */
   readonly events: readonly LogEvent[]
   readonly log: Uint8Array
+  /** what the logs of firmware, systemd and IMA prove of the quoted PCRs; its findings are its own */
+  readonly platform: Platform
   /** what was found and refuses nothing */
   readonly findings: readonly Finding[]
 }
@@ -78,16 +81,20 @@ export type Outcome =
 const tolerance = 5 * 60_000
 
 /** Judges `untrusted` against what is `expected`. Never throws for what the evidence holds. */
-export function verify(untrusted: UntrustedEvidence, expected: Expected): Outcome {
+export const verify = (untrusted: UntrustedEvidence, expected: Expected): Outcome =>
+  verifyAgain(untrusted, expected, firstTime)
+
+/** As {@link verify}, by a verifier with circumstances of its own: what it remembers of this attester, and what it admits. */
+export function verifyAgain(untrusted: UntrustedEvidence, expected: Expected, own: Circumstances): Outcome {
   try {
-    return examine(untrusted, expected)
+    return examine(untrusted, expected, own)
   } catch (error) {
     if (!(error instanceof Malformed)) throw error
     return { authentic: false, findings: [finding("evidence.malformed", "evidence", error.message, "the format")] }
   }
 }
 
-function examine(untrusted: UntrustedEvidence, expected: Expected): Outcome {
+function examine(untrusted: UntrustedEvidence, expected: Expected, own: Circumstances): Outcome {
   const envelope = readEnvelope(untrusted.envelope)
   const unsigned = checkEnvelope(envelope, expected.keys)
   const payloadBytes = fromBase64(envelope.payload)
@@ -98,12 +105,12 @@ function examine(untrusted: UntrustedEvidence, expected: Expected): Outcome {
       findings: [...unsigned, finding("evidence.malformed", "payload", payload.message, "the format")],
     }
   const { body } = payload
-  const own = ownKey(body, envelope, expected.keys)
+  const signer = ownKey(body, envelope, expected.keys)
   const { quote, found: aboutQuote } = checkQuote(payload, expected)
   const { events, log, found: aboutLogs } = checkLogs(payload, quote, untrusted.logs)
   const found = [
     ...unsigned,
-    ...own,
+    ...signer,
     ...checkAsked(body, expected),
     ...aboutQuote,
     ...aboutLogs,
@@ -111,8 +118,10 @@ function examine(untrusted: UntrustedEvidence, expected: Expected): Outcome {
   ]
   if (refused(found) || !quote) return { authentic: false, findings: found }
   const quotedPcrs = valuesOf(payload) as unknown as QuotedPcrs
+  const { platform, found: aboutBootLogs } = checkBootLogs(payload, quotedPcrs, untrusted.logs, own)
+  if (refused(aboutBootLogs)) return { authentic: false, findings: [...found, ...aboutBootLogs] }
   const digest = evidenceDigest(payloadBytes)
-  return { authentic: true, evidence: { digest, body, quote, quotedPcrs, events, log, findings: found } }
+  return { authentic: true, evidence: { digest, body, quote, quotedPcrs, events, log, platform, findings: found } }
 }
 
 function checkEnvelope(envelope: Envelope, keys: PinnedKeys): Finding[] {

@@ -157,7 +157,7 @@ function payloadOf(body: Body): Payload {
     ...{ selections: [body.selection], pcrDigest: compositeDigest("sha256", body.selection.pcrs, values) },
   })
   const pcrs = [...values].map(([pcr, value]): [number, string] => [pcr, toHex(value)])
-  return { body, quote: { attest: toBase64(attest), signature: toBase64(signed(attest)), pcrs } }
+  return { body, quote: { attest: toBase64(attest), signature: toBase64(signed(attest)), pcrs, logs: [] } }
 }
 
 /** Payloads that verify: an answer's, and a report's. */

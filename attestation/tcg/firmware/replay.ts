@@ -79,6 +79,7 @@ export const firmwareQuirks = {
   "startup-locality": "PCR 0 began at locality 3 or 4 and the log does not say so",
 } as const
 export type FirmwareQuirk = keyof typeof firmwareQuirks
+export const quirkNames = ["exit-boot-services", "startup-locality"] as const satisfies readonly FirmwareQuirk[]
 
 /** The values that `pcr` may have if the log has this defect; none where the defect is not about it. */
 export function valuesUnder(
