@@ -7,6 +7,7 @@ import { randomInt } from "node:crypto"
 import { setTimeout as delay } from "node:timers/promises"
 import { differences, digestOfRecords, type Stretch } from "../../wasm/records.ts"
 import { alarmText } from "./again.ts"
+import { shown } from "./binary.ts"
 import { otherThan } from "./engine.ts"
 import type { Hasher } from "./hasher.ts"
 import type { Answer, EngineName, Reads } from "./job.ts"
@@ -42,7 +43,7 @@ export type RecheckParts = {
   /** milliseconds since 1970 */
   readonly now: () => number
   readonly say: (message: string, hint: string) => void
-  /** a file whose state is as it was and whose contents are not: what was known of it is already forgotten */
+  /** a file whose state is as it was and whose contents are not, or are not to be had: what was known of it is forgotten */
   readonly damaged: (name: string) => void
   /** a file that somebody wrote to, or that is gone */
   readonly changed: (name: string) => void
@@ -187,27 +188,43 @@ export class Recheck {
     const found = await look(reading, meant, pieces)
     if (found === "stopped") return
     if (found === "gone") changed(name)
+    else if (found === "refused") await this.#refused(portion)
     else if (!judge(meant, recorded, found).same) await this.#confirm(reading, meant, recorded, pieces)
     else if (whole && hasher.cache !== "none") await hasher.cache.saveRecords(file, found)
   }
 
   /** The other implementation reads once more. */
   async #confirm(reading: Look, portion: Portion, recorded: Uint8Array | "none", by: EngineName): Promise<void> {
-    const { hasher, changed, say, damaged } = this.#parts
-    const { file, name, root } = portion
+    const { changed, say } = this.#parts
+    const { file, name } = portion
     const other = otherThan(by)
     const found = await look(reading, portion, other)
     if (found === "stopped") return
     if (found === "gone") return changed(name)
+    if (found === "refused") return this.#refused(portion)
     const { same, places } = judge(portion, recorded, found)
     const known = { sha256: file.sha256, verity: file.verity, size: file.size, state: file.state }
     const text = alarmText({ path: file.path, known, by, confirmed: same ? "not" : other, where: places })
     say(`${name}: ${text.message}`, text.hint)
-    if (same) return undefined
+    return same ? undefined : this.#damage(portion)
+  }
+
+  /** A part cannot be read: the measurement finds out why. */
+  #refused(portion: Portion): Promise<void> {
+    const { file, name } = portion
+    this.#parts.say(
+      `${name}: ${shown(file.path)} cannot be read (EIO)`,
+      "look at the disk and at the kernel's messages",
+    )
+    return this.#damage(portion)
+  }
+
+  async #damage({ file, name, root }: Portion): Promise<void> {
+    const { hasher, damaged } = this.#parts
     this.#damaged.add(file.state)
     hasher.drop(file.state)
     if (hasher.cache !== "none") await hasher.cache.discard(root)
-    return damaged(name)
+    damaged(name)
   }
 }
 
@@ -217,8 +234,12 @@ type Look = { readonly pool: Pool; readonly reads: Reads; readonly signal: Abort
 const lengthOf = ({ start, end }: Portion): number => end - start
 const isPart = ({ file, start, end }: Portion): boolean => end - start < file.size
 
-/** The records of a portion; gone if the file is not in its state any more, or cannot be read. */
-async function look(reading: Look, portion: Portion, by: EngineName): Promise<Uint8Array | "gone" | "stopped"> {
+/** The records of a portion; gone if the file is not in its state any more, refused if the disk or the kernel says EIO. */
+async function look(
+  reading: Look,
+  portion: Portion,
+  by: EngineName,
+): Promise<Uint8Array | "gone" | "refused" | "stopped"> {
   const { pool, reads, signal } = reading
   const { file, start, end } = portion
   const piece = { path: file.path, state: file.state, size: file.size, start, end }
@@ -234,6 +255,7 @@ async function look(reading: Look, portion: Portion, by: EngineName): Promise<Ui
   const direct = reads === "direct" && answer?.kind === "failed" && answer.code === "EINVAL"
   const [last] = direct ? await ask("buffered") : [answer]
   if (last?.kind === "records") return last.records
+  if (last?.kind === "failed" && last.code === "EIO") return "refused"
   return last?.kind === "stopped" ? "stopped" : "gone"
 }
 

@@ -18,6 +18,7 @@ import {
 import { type Binary, fromBinary, shown } from "./binary.ts"
 import { cuts } from "./pieces.ts"
 import { fewestTogether } from "./engine.ts"
+import { measureOne } from "./kernel.ts"
 import type { Pool } from "./pool.ts"
 import { CannotHash, oddity, refusal, refuse, unsettled } from "./refusal.ts"
 
@@ -112,7 +113,11 @@ async function spread(
     const [first] = group
     if (!first) return
     const answers = await run(group, signal, bytes => round.heard(bytes, first))
-    for (const [i, target] of group.entries()) found.set(target, expected(answers[i], "hashed", target.path))
+    for (const [i, target] of group.entries()) {
+      const answer = answers[i]
+      if (answer?.kind === "failed" && answer.code === "EIO") throw await brokenRead(target.path)
+      found.set(target, expected(answer, "hashed", target.path))
+    }
   })
   return targets.flatMap(target => found.get(target) ?? [])
 }
@@ -176,6 +181,17 @@ function expected<K extends keyof Kinds>(answer: Answer | undefined, kind: K, pa
 
 const isOf = <K extends keyof Kinds>(answer: Answer | undefined, kind: K): answer is Kinds[K] & Answer =>
   answer?.kind === kind
+
+/** The disk failed; or the kernel guards the file (fs-verity), and hands out nothing that is not what it vouches for. */
+async function brokenRead(path: Binary): Promise<CannotHash> {
+  if ((await measureOne(path)) === "none") return refusal(path, "EIO")
+  const message = `the kernel refuses to read ${shown(path)} (EIO): on the disk it is not what its fs-verity digest says`
+  return new CannotHash(
+    "unreadable",
+    message,
+    "restore it from its source, and look at the disk and who may write to it",
+  )
+}
 
 /** Two implementations saw different bytes, or one of them is wrong. */
 export const disagreement = (path: Binary): CannotHash =>

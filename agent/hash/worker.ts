@@ -41,7 +41,11 @@ function openTested(): Core | "none" {
 
 /** On Linux a nice value belongs to a thread, and the class of its disk reads is set by ionice (util-linux), if it is there. */
 function yieldToOthers(): void {
-  setPriority(0, constants.priority.PRIORITY_LOW)
+  try {
+    setPriority(0, constants.priority.PRIORITY_LOW)
+  } catch {
+    // a service may be forbidden to set priorities: then the one that its unit gives it counts
+  }
   execFile("/usr/bin/ionice", ["-c", "3", "-p", thread()], { env: {} }, () => undefined)
 }
 
