@@ -47,7 +47,7 @@ describe("a server", () => {
   it("is told by its weights, each with the strongest evidence there is", async () => {
     const found = await server()
     expect(found?.facts.filter(([name]) => name.startsWith("weights/"))).toEqual([
-      ["weights/srv/llama/adapter.gguf", "named by its command line, measured by nobody"],
+      ["weights/srv/llama/adapter.gguf", "named by its command line, adapter, measured by nobody"],
       ["weights/srv/models/draft.gguf", "open, measured by nobody"],
       ["weights/srv/models/small.gguf", "mapped, measured as /srv/models/small.gguf"],
     ])
@@ -130,8 +130,8 @@ describe("hostile processes", () => {
       "nonsense",
     ].join("\n")
     expect(inMaps(Buffer.from(text))).toEqual([
-      { path: "/usr/bin/a b", code: true, gone: true },
-      { path: "/x\ny.gguf", code: false, gone: false },
+      { path: "/usr/bin/a b", code: true, gone: true, file: "64769:1" },
+      { path: "/x\ny.gguf", code: false, gone: false, file: "64769:5" },
     ])
     const many = Array.from({ length: 5000 }, (_, i) => `1-2 r-xp 0 1:1 1 /${i}`).join("\n")
     expect(inMaps(Buffer.from(many))).toHaveLength(4096)

@@ -3,14 +3,13 @@
  * each kind and executable, whatever number of processes: what comes and goes with requests must not look like a change. A
  * verifier takes what does not run now for no difference; what runs and is not as recorded is one.
  */
-import { posix } from "node:path"
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
-import { escaped } from "../escape.ts"
 import type { Found } from "../host.ts"
 import { type Mapped, mapped, opened } from "./process/maps.ts"
 import { type Server, serversOn } from "./process/server.ts"
 import { commandFact, environmentFacts, unitFacts } from "./process/setting.ts"
-import { type Context, contradiction, digestsOf, fact, known, measurements, type Source } from "./source.ts"
+import { weightsFacts } from "./process/used.ts"
+import { type Context, digestsOf, fact, known, measurements, type Source } from "./source.ts"
 
 const fix = "give the agent the right to look at the server's processes"
 
@@ -48,7 +47,7 @@ async function serverFacts(context: Context, server: Server): Promise<Fact[]> {
     commandFact(server),
     ...(await environmentFacts(context.host, server)),
     ...(await unitFacts(context.host, server)),
-    ...(await weightsFacts(context, server, maps, files)),
+    ...(await weightsFacts(context, own.host, server, { maps, files })),
   ]
 }
 
@@ -62,7 +61,7 @@ async function viewOf(context: Context, { folder }: Server): Promise<Context> {
 /** The executable, and every file that is mapped to be run. */
 async function codeFacts(own: Context, server: Server, maps: Found<readonly Mapped[]>): Promise<Fact[]> {
   const seen = maps.state === "present" ? maps.value.filter(each => each.code) : []
-  const executable = { path: server.executable, code: true, gone: server.replaced }
+  const executable = { path: server.executable, gone: server.replaced }
   const all = [executable, ...seen]
   const digests = await digestsOf(
     own,
@@ -77,52 +76,3 @@ async function codeFacts(own: Context, server: Server, maps: Found<readonly Mapp
 
 const codeFact = (path: string, digest: Found<string>): Fact =>
   digest.state === "present" ? known(`mapped${path}`, digest.value) : fact(`mapped${path}`, digest)
-
-const weightsName = /\.(?:gguf|ggml|safetensors|bin|pt|pth|ckpt|onnx|engine|plan|npz)$|\/blobs\/sha256-[0-9a-f]{64}$/
-
-/** How it is known that a server uses a file, strongest first. None proves that it uses nothing else. */
-const methods = ["mapped", "open", "named by its command line"] as const
-
-/** Each file of weights by the strongest evidence of its use, and the model of the configuration that covers it. */
-async function weightsFacts(
-  context: Context,
-  server: Server,
-  maps: Found<readonly Mapped[]>,
-  files: Found<readonly Mapped[]>,
-): Promise<Fact[]> {
-  const mappedFiles = (maps.state === "present" ? maps.value : []).filter(each => !each.code)
-  const openFiles = files.state === "present" ? files.value : []
-  const named = (await namedPaths(context, server)).map(path => ({ path, code: false, gone: false }))
-  const found = new Map<string, Fact>()
-  for (const [i, list] of [mappedFiles, openFiles, named].entries())
-    for (const each of list) {
-      const model = coveredBy(context, each.path)
-      if (found.has(each.path) || (model === "none" && !weightsName.test(each.path))) continue
-      found.set(each.path, weightsFact(each, methods[i] ?? "", model))
-    }
-  const unseen = files.state === "unreadable" ? [fact("fd", files)] : []
-  return [...found.values(), ...unseen]
-}
-
-function weightsFact({ path, gone }: Mapped, method: string, model: string): Fact {
-  if (gone) return contradiction(`weights ${path}`, [`what is ${method} is not the file at this path any more`])
-  const promised = /\/blobs\/sha256-([0-9a-f]{64})$/.exec(path)?.[1]
-  const unmeasured = promised === undefined ? "measured by nobody" : `called sha256:${promised}`
-  const measured = model === "none" ? unmeasured : `measured as ${model}`
-  return known(`weights${path}`, `${method}, ${measured}`)
-}
-
-/** Arguments that look like paths of weights, or lie in a model of the configuration. */
-async function namedPaths({ host }: Context, { folder, given }: Server): Promise<string[]> {
-  const cwd = await host.link(`${folder}/cwd`)
-  const values = given.slice(1).map(each => Buffer.from(each.replace(/^--?[\w-]+=/, ""), "latin1").toString("utf8"))
-  return values.flatMap(each => {
-    if (posix.isAbsolute(each)) return [posix.normalize(each)]
-    return weightsName.test(each) && cwd.state === "present" ? [posix.join(cwd.value, each)] : []
-  })
-}
-
-function coveredBy({ weights }: Context, path: string): string {
-  const model = weights.find(each => path === each.path || path.startsWith(`${each.path}/`))
-  return model === undefined ? "none" : escaped(model.name, 256)
-}

@@ -4,15 +4,19 @@
  */
 import { posix } from "node:path"
 import type { Found, Host } from "../../host.ts"
-import { deletedMark } from "./server.ts"
 
-/** `code`: mapped to be run; `gone`: the file that is mapped is not at its path any more. Paths as the process sees them. */
-export type Mapped = { readonly path: string; readonly code: boolean; readonly gone: boolean }
+/**
+ * `code`: mapped to be run; `gone`: the file that is mapped is not at its path any more; `file`: device and inode as stat(2)
+ * has them, "12:345", or unknown. Paths as the process sees them.
+ */
+export type Mapped = { readonly path: string; readonly code: boolean; readonly gone: boolean; readonly file: string }
 
 const line =
-  /^[0-9a-f]{1,16}-[0-9a-f]{1,16} ([r-][w-][x-])[ps] [0-9a-f]{1,16} [0-9a-f]{1,8}:[0-9a-f]{1,8} (\d{1,20}) +(\/.*)$/
+  /^[0-9a-f]{1,16}-[0-9a-f]{1,16} ([r-][w-][x-])[ps] [0-9a-f]{1,16} ([0-9a-f]{1,8}):([0-9a-f]{1,8}) (\d{1,20}) +(\/.*)$/
 /** Not files of a disk: devices, shared memory and what the kernel calls so. */
 const unreal = /^\/(?:dev|proc|sys|memfd:|SYSV|anon_hugepage|drm|i915|\[)/
+/** How the kernel ends the name of a file that is not at its path any more. */
+export const deletedMark = " (deleted)"
 const mapsLimit = 1 << 24
 const fileLimit = 4096
 
@@ -26,15 +30,22 @@ export async function mapped(host: Host, folder: string): Promise<Found<readonly
 export function inMaps(content: Uint8Array): readonly Mapped[] {
   const found = new Map<string, Mapped>()
   for (const text of Buffer.from(content).toString("utf8").split("\n")) {
-    const [, mode = "", inode, said = ""] = line.exec(text) ?? []
+    const [, mode = "", major = "", minor = "", inode, said = ""] = line.exec(text) ?? []
     if (inode === undefined || inode === "0" || unreal.test(said)) continue
     const gone = said.endsWith(deletedMark)
     const path = (gone ? said.slice(0, -deletedMark.length) : said).replaceAll("\\012", "\n")
     const before = found.get(said)
     if (!before && found.size >= fileLimit) continue
-    found.set(said, { path, gone, code: mode.includes("x") || (before?.code ?? false) })
+    const file = `${deviceNumber(major, minor)}:${inode}`
+    found.set(said, { path, gone, file, code: mode.includes("x") || (before?.code ?? false) })
   }
   return [...found.values()]
+}
+
+/** The number that stat(2) gives for a device: glibc's gnu_dev_makedev, for major and minor in hexadecimal. */
+function deviceNumber(major: string, minor: string): bigint {
+  const [a, b] = [BigInt(`0x${major}`), BigInt(`0x${minor}`)]
+  return (b & 0xffn) | ((a & 0xfffn) << 8n) | ((b & ~0xffn) << 12n) | ((a & ~0xfffn) << 32n)
 }
 
 /** Each file that the process holds open, with what the kernel says of it. */
@@ -46,7 +57,8 @@ export async function opened(host: Host, folder: string): Promise<Found<readonly
     const link = await host.link(`${folder}/fd/${number}`)
     if (link.state !== "present" || !posix.isAbsolute(link.value) || unreal.test(link.value)) continue
     const gone = link.value.endsWith(deletedMark)
-    found.set(link.value, { path: gone ? link.value.slice(0, -deletedMark.length) : link.value, gone, code: false })
+    const path = gone ? link.value.slice(0, -deletedMark.length) : link.value
+    found.set(link.value, { path, gone, code: false, file: "unknown" })
   }
   return { state: "present", value: [...found.values()] }
 }

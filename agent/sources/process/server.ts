@@ -1,9 +1,11 @@
 /**
- * Which processes serve models? Those whose executable, script or title is a runtime that is known here. What each has loaded:
+ * Which processes serve models? Those whose executable, script or title is a runtime that is known here, or that have its
+ * library in their memory. What each has loaded:
  * maps.ts; how it was started: setting.ts.
  */
 import { posix } from "node:path"
 import type { Found, Host } from "../../host.ts"
+import { deletedMark, mapped } from "./maps.ts"
 
 /** Names of executables, and of the scripts that Python runs. */
 const executables = new Set([
@@ -43,8 +45,6 @@ export type Server = {
 /** `hidden` are the names of processes that are called as runtimes are and show nothing else. */
 export type Servers = { readonly servers: readonly Server[]; readonly hidden: readonly string[] }
 
-export const deletedMark = " (deleted)"
-
 /** The servers that run now. */
 export async function serversOn(host: Host): Promise<Servers> {
   const listed = await host.list("/proc")
@@ -65,15 +65,31 @@ async function serverAt(host: Host, folder: string, exe: string): Promise<Server
   const executable = replaced ? exe.slice(0, -deletedMark.length) : exe
   const name = posix.basename(executable)
   const python = /^(?:python|pypy)[\d.]*$/.test(name)
-  if (!executables.has(name) && !python) return []
   const given = wordsOf(await host.readBytes(`${folder}/cmdline`, 1 << 20))
-  const kind = python ? await pythonKind(host, folder, given) : executableKind(name, given)
+  const called = python ? await pythonKind(host, folder, given) : executableKind(name, given)
+  const kind = called === "none" ? await kindByLibrary(host, folder) : called
   return kind === "none" ? [] : [{ kind, folder, executable, replaced, given }]
 }
 
 /** Ollama starts a process of its own for each model: it comes and goes, and must not make the server look changed. */
-const executableKind = (name: string, given: readonly string[]): string =>
-  given[1] === "runner" ? `${name} runner` : name
+const executableKind = (name: string, given: readonly string[]): string => {
+  if (!executables.has(name)) return "none"
+  return given[1] === "runner" ? `${name} runner` : name
+}
+
+/** Libraries whose presence in its memory tells a runtime, whatever the process is called. */
+const libraries: readonly (readonly [RegExp, string])[] = [
+  [/\/libllama(?:[.-][\w.-]+)?\.so(?:[.\d]*)$/, "llama.cpp"],
+  [/\/libtritonserver\.so(?:[.\d]*)$/, "tritonserver"],
+  [/\/libnvinfer_plugin_tensorrt_llm\.so(?:[.\d]*)$/, "tensorrt-llm"],
+]
+
+/** What cannot be read shows no library: then the process is none that is known. */
+async function kindByLibrary(host: Host, folder: string): Promise<string> {
+  const maps = await mapped(host, folder)
+  const code = maps.state === "present" ? maps.value.filter(each => each.code) : []
+  return libraries.find(([name]) => code.some(each => name.test(each.path)))?.[1] ?? "none"
+}
 
 /** Arguments, and the environment, end with a zero byte each. */
 export const wordsOf = (found: Found<Uint8Array>): readonly string[] =>
