@@ -5,7 +5,9 @@
 import { hostname } from "node:os"
 import { join } from "node:path"
 import type { Server, Socket } from "node:net"
+import { setTimeout as delay } from "node:timers/promises"
 import { type Handlers, listenLocal, serveVerbs } from "../local/call.ts"
+import { keepTelling, type Supervisor } from "../local/supervisor.ts"
 import { readInvitation } from "../attestation/protocol/invitation.ts"
 import { fromHex } from "../attestation/wire/text.ts"
 import { Attester } from "./attester.ts"
@@ -32,7 +34,16 @@ export type AgentParts = {
   readonly now: () => number
   readonly random: () => number
   readonly say: Say
+  readonly supervisor: Supervisor
+  readonly invitation: { readonly text: string } | "none"
 }
+
+/** One step of measuring may take as long (ms): a library of gigabytes on a slow disk, a TPM that computes an RSA key. */
+const longestStep = 600_000
+/** Between attempts of the first measurement (ms): doubled up to a minute. */
+const firstPause = 2000
+/** How often systemd is asked for more time while weights are read at the start, and for how much (ms). */
+const extension = { every: 15_000, by: 60_000 }
 
 /** One agent, from its start to its end. */
 export class Agent {
@@ -69,8 +80,9 @@ export class Agent {
     const server = await listenLocal(join(configuration.runtime, agentSocket), 0o660)
     const asking = connectionsOf(server)
     serveVerbs(server, agentVerbs, this.#handlers())
+    const quiet = keepTelling(this.#parts.supervisor, () => this.#attester.moves(longestStep))
     const reports = this.#makeReports()
-    const first = this.#measureFirst()
+    const first = this.#measureFirst().then(() => this.#joinAtStart())
     const guard = this.#guardWeights()
     this.#guard = guard
     this.#connect()
@@ -81,6 +93,7 @@ export class Agent {
     this.#connecting.abort()
     await Promise.all([reports, first, this.#connected, guard.close()])
     await this.#attester.close()
+    quiet()
     server.close()
     for (const each of asking) each.destroy()
   }
@@ -99,14 +112,36 @@ export class Agent {
     return new WeightsGuard({ hasher: this.#hasher, configuration, measure, now, say })
   }
 
-  /** What is measured at the start need not be read again when the first challenge comes. */
+  /** What is measured at the start need not be read again when the first challenge comes. Until it is, the agent is not ready. */
   async #measureFirst(): Promise<void> {
-    const { say, signal } = this.#parts
+    const { say, signal, supervisor } = this.#parts
+    const more = setInterval(() => {
+      if (this.#attester.hashing !== "nothing") supervisor.tell(`EXTEND_TIMEOUT_USEC=${extension.by * 1000}`)
+    }, extension.every)
+    for (let pause = firstPause; !signal.aborted; pause = Math.min(2 * pause, 60_000)) {
+      try {
+        await this.#attester.measure("quick", signal)
+        supervisor.tell("READY=1", "STATUS=this machine is measured")
+        break
+      } catch (error) {
+        const { message, hint } = told(error)
+        if (!signal.aborted) say(`cannot measure this machine: ${message}`, hint)
+      }
+      await delay(pause, undefined, { signal }).catch(() => undefined)
+    }
+    clearInterval(more)
+  }
+
+  /** An invitation that came with the service is used once; afterwards the enrolment stands. */
+  async #joinAtStart(): Promise<void> {
+    const { invitation, say, signal } = this.#parts
+    if (invitation === "none" || this.#enrolment !== "none" || signal.aborted) return
     try {
-      await this.#attester.measure("quick", signal)
+      const { host, port } = await this.#join(invitation.text)
+      say(`joined ${host}:${port}`, "")
     } catch (error) {
       const { message, hint } = told(error)
-      if (!signal.aborted) say(`cannot measure this machine: ${message}`, hint)
+      if (!signal.aborted) say(`cannot join by the invitation that came with the service: ${message}`, hint)
     }
   }
 

@@ -60,6 +60,8 @@ export class Attester {
   readonly #bootLogs: BootLogs
   #log: LogCopy | "nothing" = "nothing"
   #hashing: Hashing = "nothing"
+  #asked = 0
+  #moved = performance.now()
   #last: Promise<unknown> = Promise.resolve()
 
   /** @param hasher is closed with the attester; the usual one knows files only as long as it lives */
@@ -71,6 +73,11 @@ export class Attester {
 
   get hashing(): Hashing {
     return this.#hashing
+  }
+
+  /** Whether nothing is asked of it, or it began, read or ended something within the last `milliseconds`. */
+  moves(milliseconds: number): boolean {
+    return this.#asked === 0 || performance.now() - this.#moved < milliseconds
   }
 
   /** Brings the log up to date. Throws CallFailed, Trouble, and the signal's reason. */
@@ -89,7 +96,11 @@ export class Attester {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work)
+    this.#moved = this.#asked++ === 0 ? performance.now() : this.#moved
+    const turn = this.#last.then(work).finally(() => {
+      this.#asked--
+      this.#moved = performance.now()
+    })
     this.#last = turn.catch(() => undefined)
     return turn
   }
@@ -108,7 +119,10 @@ export class Attester {
   async #context(depth: Depth, signal: AbortSignal): Promise<Context> {
     const { broker, host, configuration } = this.#parts
     const { tpm, banks } = await broker.call("identity", {})
-    const progress: Context["progress"] = (model, each) => (this.#hashing = { model, ...each })
+    const progress: Context["progress"] = (model, each) => {
+      this.#moved = performance.now()
+      this.#hashing = { model, ...each }
+    }
     const common = { host, hasher: this.#hasher, self: this.#self, weights: configuration.weights }
     return { ...common, depth, signal, progress, tpm: { ...tpm, banks } }
   }

@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { CallFailed, listenLocal, openCaller } from "../local/call.ts"
+import type { Supervisor } from "../local/supervisor.ts"
 import { type Invitation, readInvitation, writeInvitation } from "../attestation/protocol/invitation.ts"
 import { brokerAt, spawnBroker, spawnDefaults } from "./broker/spawn.ts"
 import type { Configuration } from "./config.ts"
@@ -23,6 +24,10 @@ export type AgentOptions = {
   readonly signal: AbortSignal
   readonly now: () => number
   readonly random: () => number
+  /** who is told of readiness and progress */
+  readonly supervisor: Supervisor
+  /** by which a machine that has joined no collector joins one at its start */
+  readonly invitation: { readonly text: string } | "none"
 }
 
 /** Runs the agent until `signal` is aborted; resolves when everything it started has ended. */

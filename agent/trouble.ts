@@ -1,5 +1,6 @@
 /** What does the agent say when something does not work? What is wrong, and the fix; a person reads both. */
 import { plainLine } from "../attestation/wire/text.ts"
+import { withLevel } from "../local/journal.ts"
 
 /** A failure with a hint: what a person should do about it. */
 export class Trouble extends Error {
@@ -20,10 +21,11 @@ export function told(error: unknown): { readonly message: string; readonly hint:
   return { message: error.message, hint: "hint" in error && typeof error.hint === "string" ? error.hint : "" }
 }
 
-/** On stderr, in house style, and harmless to a terminal whoever the words are from. */
+/** On stderr, in house style, and harmless to a terminal whoever the words are from. What has a fix is a warning. */
 export function sayOnStderr(message: string, hint: string): void {
   const fix = hint === "" ? "" : `assay: hint: ${plainLine(hint, longest)}\n`
-  process.stderr.write(`assay: agent: ${plainLine(message, longest)}\n${fix}`)
+  const line = `assay: agent: ${plainLine(message, longest)}\n`
+  process.stderr.write(withLevel(hint === "" ? "info" : "warning", `${line}${fix}`))
 }
 
 /** Characters of one line. */

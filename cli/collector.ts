@@ -1,10 +1,11 @@
 /** How is the collector started? With its configuration, until Ctrl-C. What it does: `collector/main.ts`. */
 import { z } from "zod"
 import { runCollector } from "../collector/main.ts"
+import { supervisorOf } from "../local/supervisor.ts"
 import { command } from "./command.ts"
 import { collectorConfiguration, configOf } from "./configuration.ts"
+import { untilEnded } from "./daemon.ts"
 import { text } from "./given.ts"
-import { untilInterrupted } from "./terminal.ts"
 
 export const collector = command({
   name: "collector",
@@ -16,7 +17,13 @@ export const collector = command({
   exits: ["good", "failed", "misuse", "missing", "configuration"],
   reads: z.object({ config: text.optional() }),
   run: async ({ config }, terminal) => {
-    await runCollector(await collectorConfiguration(config), { signal: untilInterrupted(terminal) })
+    const supervisor = supervisorOf(process.env)
+    const read = () => collectorConfiguration(config)
+    await untilEnded(
+      { read, run: (given, signal) => runCollector(given, { signal, supervisor }) },
+      terminal,
+      supervisor,
+    )
     return "good"
   },
 })

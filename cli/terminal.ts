@@ -4,6 +4,7 @@
  */
 import { styleText } from "node:util"
 import { plainLine } from "../attestation/wire/text.ts"
+import { withLevel } from "../local/journal.ts"
 
 /** Colours by meaning, so that a verdict looks the same everywhere. */
 const looks = {
@@ -81,8 +82,8 @@ async function readInput(prompt: string, limit: number): Promise<string> {
 /** Says why a command ends without its result. */
 export function complain(terminal: Terminal, message: string, hint: string): void {
   const { err } = terminal
-  err.write(`assay: ${err.style("bad", "error")}: ${plain(message)}\n`)
-  if (hint !== "") err.write(`assay: ${err.style("strong", "hint")}: ${plain(hint)}\n`)
+  err.write(withLevel("error", `assay: ${err.style("bad", "error")}: ${plain(message)}\n`))
+  if (hint !== "") err.write(withLevel("error", `assay: ${err.style("strong", "hint")}: ${plain(hint)}\n`))
 }
 
 /** A remark for people, which is no result. */

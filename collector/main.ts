@@ -6,6 +6,8 @@ import { mkdir } from "node:fs/promises"
 import type { Server, Socket } from "node:net"
 import { join } from "node:path"
 import { listenLocal, serveVerbs } from "../local/call.ts"
+import { withLevel } from "../local/journal.ts"
+import { keepTelling, type Supervisor } from "../local/supervisor.ts"
 import { administer } from "./administer.ts"
 import { Allowance } from "./allowance.ts"
 import { ownBuild, version } from "./build.ts"
@@ -41,10 +43,21 @@ const sweepSeconds = 300
 const noncesKept = 1000
 
 /** Runs a collector until `signal` is aborted. Throws StoreUnusable, ProgramMissing, and what the system refuses. */
-export async function runCollector(config: Configuration, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-  const collector = await startCollector(config, line => process.stderr.write(`assay: collector: ${line}\n`))
+export async function runCollector(
+  config: Configuration,
+  { signal, supervisor }: { readonly signal: AbortSignal; readonly supervisor: Supervisor },
+): Promise<void> {
+  const collector = await startCollector(config, sayOnStderr)
+  supervisor.tell("READY=1", `STATUS=listens on port ${collector.port}`)
+  const quiet = keepTelling(supervisor, () => true)
   if (!signal.aborted) await new Promise(resolve => signal.addEventListener("abort", resolve, { once: true }))
+  quiet()
   await collector.stop()
+}
+
+/** A fault is a mistake of ours; anything else that is said is what happened. */
+function sayOnStderr(line: string): void {
+  process.stderr.write(withLevel(/(?:^|: )fault: /.test(line) ? "error" : "info", `assay: collector: ${line}\n`))
 }
 
 /** Starts a collector that tells people what happens through `say`. */

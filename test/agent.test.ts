@@ -22,6 +22,7 @@ import { nameOf, readPublic } from "../attestation/tcg/public.ts"
 import { verify } from "../attestation/verify/verify.ts"
 import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
 import { type Caller, openCaller } from "../local/call.ts"
+import { nobody } from "../local/supervisor.ts"
 import { type PeerCollector, type PeerConnection, startPeer } from "./peer-collector.ts"
 import { startSwtpm, type Swtpm } from "./swtpm.ts"
 
@@ -156,7 +157,13 @@ describe("an agent", () => {
 
   function start(more = ""): void {
     const over = new AbortController()
-    const ended = runAgent(configuration(more), { signal: over.signal, now: Date.now, random: () => 0.01 })
+    const ended = runAgent(configuration(more), {
+      signal: over.signal,
+      now: Date.now,
+      random: () => 0.01,
+      supervisor: nobody,
+      invitation: "none",
+    })
     agent = {
       ended,
       end: async () => {
@@ -223,7 +230,13 @@ describe("an agent", () => {
     expect(first).toMatchObject({ version: "0.1.0", collector: null, connection: { state: "not enrolled" } })
     const { log, appended } = await ask(caller => caller.call("measure", { depth: "full" }))
     expect(log.records).toBeGreaterThanOrEqual(appended + 1)
-    const second = runAgent(configuration(), { signal: never, now: Date.now, random: () => 0 })
+    const second = runAgent(configuration(), {
+      signal: never,
+      now: Date.now,
+      random: () => 0,
+      supervisor: nobody,
+      invitation: "none",
+    })
     await expect(second).rejects.toThrow("is served already")
     await agent?.end()
     await agent?.ended

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { readConfiguration } from "../agent/config.ts"
 import { joinCollector, runAgent } from "../agent/main.ts"
+import { nobody } from "../local/supervisor.ts"
 import { type House, invitationFrom, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
 import { startSwtpm } from "./swtpm.ts"
 
@@ -37,7 +38,7 @@ test("an agent joins, is challenged, found as recorded, found altered, and comes
       ...clock,
       signal: over.signal,
     })
-    const running = runAgent(configuration, { ...clock, signal: over.signal })
+    const running = runAgent(configuration, { ...clock, signal: over.signal, supervisor: nobody, invitation: "none" })
     while (!(await theOne(house))?.connected) await delay(20)
     expect(await theOne(house)).toMatchObject({ attester, state: "warning", stale: false })
 

@@ -40,7 +40,7 @@ async function start(): Promise<Process> {
   const script = `import { runCollector } from ${JSON.stringify(main)}
     const over = new AbortController()
     process.once("SIGTERM", () => over.abort())
-    await runCollector(${JSON.stringify(configurationIn(folder))}, { signal: over.signal })`
+    await runCollector(${JSON.stringify(configurationIn(folder))}, { signal: over.signal, supervisor: { patience: "endless", tell: () => undefined } })`
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "ignore", "pipe"] })
   running.add(child)
   let said = ""

@@ -1,4 +1,5 @@
 /** What does the broker say when it cannot do something? What is wrong, and the fix; both reach the caller and stderr. */
+import { withLevel } from "../../local/journal.ts"
 
 /** A failure with a hint: what a person should do about it. */
 export class Fault extends Error {
@@ -38,5 +39,6 @@ export function faultOf(error: unknown): Fault {
 
 /** Tells people on stderr, in house style. */
 export function say(message: string, hint = ""): void {
-  process.stderr.write(`assay: broker: ${message}\n${hint === "" ? "" : `assay: hint: ${hint}\n`}`)
+  const fix = hint === "" ? "" : `assay: hint: ${hint}\n`
+  process.stderr.write(withLevel("error", `assay: broker: ${message}\n${fix}`))
 }

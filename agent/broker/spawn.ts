@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { setTimeout as delay } from "node:timers/promises"
 import { type Caller, CallFailed, openCaller } from "../../local/call.ts"
 import { entryPoint } from "../../local/entry.ts"
+import { withLevel } from "../../local/journal.ts"
 import { verbs } from "./verbs.ts"
 
 /** A socket at which a broker answers, or will. */
@@ -90,7 +91,7 @@ async function keepRunning(
     started(child)
     const how = await endOf(child)
     if (closing.aborted) return
-    process.stderr.write(`assay: agent: the broker ended (${how}) and is started anew\n`)
+    process.stderr.write(withLevel("warning", `assay: agent: the broker ended (${how}) and is started anew\n`))
     await delay(options.pause, undefined, { signal: closing }).catch(() => undefined)
   }
 }
