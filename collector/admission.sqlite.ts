@@ -8,6 +8,16 @@ import type { Admission, Enrolment, InvitationState } from "./store.ts"
 const accept = z.strictObject({ ek: z.string(), by: z.string(), reason: z.string() })
 /** A column of JSON that we wrote. */
 const json = <T>(schema: z.ZodType<T>) => z.string().transform(text => schema.parse(JSON.parse(text)))
+/** A clock's 64-bit number is a decimal string. */
+export const auditState = z.strictObject({
+  counter: z.string(),
+  clock: z.strictObject({
+    milliseconds: z.string().transform(text => BigInt(text)),
+    resetCount: z.int(),
+    restartCount: z.int(),
+  }),
+})
+const spelledOut = (_: string, value: unknown): unknown => (typeof value === "bigint" ? String(value) : value)
 const flag = z.int().transform(n => n !== 0)
 
 export const invitationRow = z.strictObject({
@@ -35,8 +45,11 @@ const enrolmentRow = z.strictObject({
   identity: json(identity),
   ak: z.string(),
   endorsement: json(endorsement),
+  audit: json(auditState)
+    .nullable()
+    .transform(audit => audit ?? "unavailable"),
 })
-const enrolmentColumns = "attester, number, at, label, invitation, identity, ak, endorsement"
+const enrolmentColumns = "attester, number, at, label, invitation, identity, ak, endorsement, audit"
 
 const fleetRow = z.strictObject({ attester: z.string(), label: z.string(), enrolled: z.int() })
 /** The newest enrolment of each attester. */
@@ -88,7 +101,7 @@ function invitationOf(db: Database, id: string): InvitationState | undefined {
 }
 
 function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | "refused" | "taken" {
-  const { attester, at, label, identity, ak, endorsement } = enrolment
+  const { attester, at, label, identity, ak, endorsement, audit } = enrolment
   const invitation = invitationOf(db, enrolment.invitation)
   if (invitation?.purpose !== "attester" || invitation.used || invitation.revoked || invitation.expires <= at)
     return "refused"
@@ -105,10 +118,10 @@ function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | 
   )
   const number = (last?.number ?? 0) + 1
   db.run(
-    `INSERT INTO enrolment (attester, number, at, label, invitation, identity, ak, evidence_key, endorsement)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO enrolment (attester, number, at, label, invitation, identity, ak, evidence_key, endorsement, audit)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[attester, number, at, label, invitation.id, JSON.stringify(identity), ak, identity.evidenceKey],
-    JSON.stringify(endorsement),
+    ...[JSON.stringify(endorsement), audit === "unavailable" ? null : JSON.stringify(audit, spelledOut)],
   )
   return { ...enrolment, number }
 }

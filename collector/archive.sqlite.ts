@@ -2,10 +2,11 @@
 import { z } from "zod"
 import { tiers } from "../attestation/appraise/appraise.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
+import { auditState } from "./admission.sqlite.ts"
 import type { Database } from "./database.ts"
 import { bootLogBytes, keepBootLogs, shownLogs } from "./boot-log.sqlite.ts"
 import { keepLog, logs, readLog } from "./log.sqlite.ts"
-import type { Archive, Archived, Entry, Neighbours, Place, Recorded } from "./store.ts"
+import type { Archive, Archived, AuditState, Entry, Neighbours, Place, Recorded } from "./store.ts"
 
 /** Unsigned 64-bit numbers as text that sorts. */
 const padded = (n: bigint | string): string => String(n).padStart(20, "0")
@@ -145,7 +146,41 @@ function neighbours(db: Database, { attester, chain, predecessor, clock }: Place
     ),
     knowsPredecessor: predecessor !== null && has(db, attester, predecessor),
     log: first === undefined ? new Uint8Array(0) : readLog(db, first),
+    audit: auditBefore(db, attester, clock),
   }
+}
+
+const joinRow = z.strictObject({ audit: z.string().transform(text => auditState.parse(JSON.parse(text))) })
+const auditRow = z.strictObject({ audit: unpadded, reset: z.int(), restart: z.int(), clock: unpadded }).transform(
+  ({ audit, reset, restart, clock }): AuditState => ({
+    counter: audit,
+    clock: { resetCount: reset, restartCount: restart, milliseconds: BigInt(clock) },
+  }),
+)
+const audits = "SELECT audit, reset, restart, clock FROM evidence WHERE attester = ? AND audit IS NOT NULL"
+
+const inOrder = ({ clock: a }: AuditState, { clock: b }: AuditState): number =>
+  a.resetCount - b.resetCount || a.restartCount - b.restartCount || Number(a.milliseconds - b.milliseconds)
+
+/** What was stated at joining stands among what evidence stated, each in its own log epoch. */
+function auditBefore(db: Database, attester: string, epoch: Place["clock"]): string | undefined {
+  const { resetCount, restartCount } = epoch
+  const joins = db.all(joinRow, "SELECT audit FROM enrolment WHERE attester = ? AND audit IS NOT NULL", attester)
+  const stated = [
+    db.one(auditRow, `${audits} AND (reset, restart) < (?, ?) ${byQuote}`, attester, resetCount, restartCount),
+    db.one(
+      auditRow,
+      `${audits} AND reset = ? AND restart = ? ORDER BY clock LIMIT 1`,
+      ...[attester, resetCount, restartCount],
+    ),
+    ...joins.map(({ audit }) => audit),
+  ].filter(each => each !== undefined)
+  const isBefore = ({ clock }: AuditState): boolean =>
+    clock.resetCount < resetCount || (clock.resetCount === resetCount && clock.restartCount < restartCount)
+  const isWithin = ({ clock }: AuditState): boolean =>
+    clock.resetCount === resetCount && clock.restartCount === restartCount
+  const last = stated.filter(isBefore).toSorted(inOrder).at(-1)
+  return (last ?? stated.filter(isWithin).toSorted(inOrder)[0])?.counter
 }
 
 const has = (db: Database, attester: string, digest: string): boolean =>
@@ -177,11 +212,11 @@ function insert(db: Database, entry: Entry): void {
   keepBootLogs(db, attester, entry.bootLogs)
   db.run(
     `INSERT INTO evidence (digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, boot,
-       nonce, asked, received, envelope, log, log_length, tier, result)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       nonce, asked, received, envelope, log, log_length, tier, result, audit)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[digest, attester, enrolment, kind, timely ? 1 : 0, chain.id, padded(chain.sequence), chain.previous],
     ...[clock.resetCount, clock.restartCount, padded(clock.milliseconds), entry.boot, nonce, asked, received, envelope],
-    ...[log, entry.log.length, entry.tier, entry.result],
+    ...[log, entry.log.length, entry.tier, entry.result, entry.audit === null ? null : padded(entry.audit)],
   )
 }
 

@@ -138,12 +138,12 @@ export class AttesterSession implements Conversation {
     this.#peer.send({ type: "credential", credential })
   }
 
-  async #enrol({ secret }: Message<"activated">): Promise<void> {
+  async #enrol({ secret, audit }: Message<"activated">): Promise<void> {
     if (this.#stage.at !== "applying") throw new Breach("activated came where another message was due")
     const { candidate } = this.#stage
     this.#stage = { at: "enrolled" }
     const { store, now, config, resultKey, say } = this.#parts
-    const enrolled = await admit(store, candidate, fromBase64(secret), now())
+    const enrolled = await admit(store, candidate, { secret: fromBase64(secret), audit }, now())
     if ("refused" in enrolled) throw new Breach(enrolled.refused)
     say(`enrolled ${enrolled.attester}, number ${enrolled.number}, called ${enrolled.label}`)
     this.#expectWithin(config.limits.delivery, "no hello after enrolment")

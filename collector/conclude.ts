@@ -7,7 +7,7 @@ import { authorityOf, verdictOf, writeResult } from "../attestation/appraise/res
 import { after } from "../attestation/appraise/state.ts"
 import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
 import { payloadTypes, seal } from "../attestation/protocol/dsse.ts"
-import { continuity, type History, type Seen } from "../attestation/verify/continuity.ts"
+import { auditContinuity, continuity, type History, type Seen } from "../attestation/verify/continuity.ts"
 import { type Finding, finding, refused } from "../attestation/verify/finding.ts"
 import type { VerifiedEvidence } from "../attestation/verify/verify.ts"
 import { inForce } from "./endorse.ts"
@@ -47,9 +47,8 @@ const gapsNamed = 8
 export async function conclude(store: Store, verifier: Verifier, given: Case): Promise<Concluded> {
   for (let attempt = 0; attempt < attempts; attempt++) {
     const ground = await groundOf(store, given)
-    const { evidence } = given
     if (ground.retired) return { kind: "refused", findings: [retired(ground.retired)] }
-    const breaks = [...continuity(historyFrom(ground.near, given), evidence), ...shrunk(ground.near, evidence)]
+    const breaks = breaksIn(ground.near, given)
     if (refused(breaks)) return { kind: "refused", findings: breaks }
     const { entry, findings } = entryFrom(verifier, given, ground, breaks)
     const recorded = await store.record(entry)
@@ -58,6 +57,16 @@ export async function conclude(store: Store, verifier: Verifier, given: Case): P
     return { kind: "concluded", tier: entry.tier, result: entry.result, findings }
   }
   throw new Error(`the standing of ${given.evidence.body.attester} changed ${attempts} times while it was judged`)
+}
+
+function breaksIn(near: Neighbours, given: Case): Finding[] {
+  const { evidence } = given
+  const audit = near.audit === undefined ? "unavailable" : BigInt(near.audit)
+  return [
+    ...continuity(historyFrom(near, given), evidence),
+    ...shrunk(near, evidence),
+    ...auditContinuity(audit, evidence),
+  ]
 }
 
 const spent = finding("nonce.unknown", "nonce", "a nonce that was redeemed", "one that is open")
@@ -136,6 +145,7 @@ function entryFrom(
     chain: body.chain,
     clock: quote.clock,
     boot: body.boot,
+    audit: evidence.audit === "unavailable" ? null : String(evidence.audit.counter),
     nonce: question.nonce?.nonce ?? null,
     asked: question.nonce?.issued ?? null,
     received,

@@ -16,6 +16,8 @@ import {
   readPublic,
   whyNoAttestationKey,
 } from "../attestation/tcg/public.ts"
+import type { Audit } from "../attestation/protocol/evidence.ts"
+import { type Audited, auditAtJoin } from "../attestation/verify/audit.ts"
 import { endorse } from "./endorse.ts"
 import type { Enrolment, Invitation, InvitationState, Store } from "./store.ts"
 import { looksLikeRoca, whyWeakEd25519 } from "../attestation/tcg/weak-key.ts"
@@ -49,7 +51,7 @@ export type Application = { readonly token: Uint8Array; readonly identity: Ident
 
 /** Someone who must still show that the TPM opens `credential`; `secret` is what is in it. One attempt. */
 export type Candidate = {
-  readonly enrolment: Omit<Enrolment, "number" | "at">
+  readonly enrolment: Omit<Enrolment, "number" | "at" | "audit">
   readonly credential: Credential
   readonly secret: Uint8Array
 }
@@ -86,18 +88,24 @@ export async function consider(
   }
 }
 
+/** What an applicant shows that it opened the credential: the secret, and the command audit stated over it. */
+export type Activation = { readonly secret: Uint8Array; readonly audit: Audit | null }
+
 /** Enrols `candidate` if `secret` is what only its TPM could open. */
 export async function admit(
   store: Store,
   candidate: Candidate,
-  secret: Uint8Array,
+  { secret, audit }: Activation,
   now: number,
 ): Promise<Enrolment | Refused> {
   if (secret.length !== candidate.secret.length || !timingSafeEqual(secret, candidate.secret))
     return { refused: "the TPM did not open the credential: EK and AK are not in one TPM" }
+  const audited = auditAtJoin(audit, fromBase64(candidate.enrolment.identity.akPublic), secret)
+  if (audited !== "unavailable" && "faults" in audited)
+    return { refused: `the command audit is not of this joining: ${audited.faults.map(({ id }) => id).join(", ")}` }
   const retired = await whyRetired(store, candidate.enrolment)
   if (retired !== undefined) return { refused: retired }
-  const enrolled = await store.enrol({ ...candidate.enrolment, at: now })
+  const enrolled = await store.enrol({ ...candidate.enrolment, at: now, audit: stateOf(audited) })
   if (enrolled === "refused")
     return (
       (await wasAdmitted(store, candidate.enrolment)) ?? {
@@ -106,6 +114,12 @@ export async function admit(
     )
   if (enrolled === "taken") return { refused: await whyTaken(store, candidate.enrolment, now) }
   return enrolled
+}
+
+function stateOf(audited: Audited | "unavailable"): Enrolment["audit"] {
+  if (audited === "unavailable") return audited
+  const { milliseconds, resetCount, restartCount } = audited.clock
+  return { counter: String(audited.counter), clock: { milliseconds, resetCount, restartCount } }
 }
 
 type Applied = Candidate["enrolment"]

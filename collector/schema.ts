@@ -137,8 +137,15 @@ CREATE INDEX shown_log_name ON shown_log (attester, name, id);
 ${guards(bootLogTables)}
 `
 
+const fourth = `
+-- the counter of command audit: as it was stated at joining (with its clock), and with each piece of evidence
+ALTER TABLE enrolment ADD COLUMN audit TEXT;
+ALTER TABLE evidence ADD COLUMN audit TEXT CHECK (length(audit) = 20);
+CREATE INDEX evidence_audit ON evidence (attester, reset, restart, clock) WHERE audit IS NOT NULL;
+`
+
 /** Step i brings a store from version i to i + 1. */
-export const schema: readonly string[] = [first, second, third]
+export const schema: readonly string[] = [first, second, third, fourth]
 
 /** The tables whose rows are never changed. */
 export const appendOnlyTables: readonly string[] = [...appendOnly, ...trustTables, ...bootLogTables]

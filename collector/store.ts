@@ -37,7 +37,12 @@ export type Enrolment = {
   readonly identity: Identity
   readonly ak: string
   readonly endorsement: Endorsement
+  /** command audit of TPM2_PCR_Reset as it stood at joining, or "unavailable" (M4) */
+  readonly audit: AuditState | "unavailable"
 }
+
+/** The counter of command audit, and when the TPM stated it. */
+export type AuditState = { readonly counter: string; readonly clock: Seen["clock"] }
 
 /** A nonce that was issued to one attester on one connection, which is its channel binding. */
 export type Nonce = {
@@ -72,6 +77,11 @@ export type Neighbours = {
   readonly knowsPredecessor: boolean
   /** the longest state of the first log of this epoch, or empty */
   readonly log: Uint8Array
+  /**
+   * the audit counter that was stated last before this log epoch, with evidence or at joining; where there is none, the first that was
+   * stated in it; undefined where none was ever
+   */
+  readonly audit: string | undefined
 }
 
 /**
@@ -97,6 +107,8 @@ export type Entry = {
   readonly chain: { readonly id: string; readonly sequence: string; readonly previous: string | null }
   readonly clock: Seen["clock"]
   readonly boot: string
+  /** the counter of its command audit, or null */
+  readonly audit: string | null
   /** the nonce that it answers; redeemed with this */
   readonly nonce: Uint8Array | null
   readonly asked: number | null
@@ -117,7 +129,9 @@ export type Recorded = "recorded" | "known" | "spent" | "moved"
 export type KnownBootLog = Pick<BootLogPiece, "digest" | "length">
 
 /** Evidence as it was kept; `log` is the length that belongs to it. */
-export type Archived = Omit<Entry, "gap" | "standing" | "log" | "bootLogs" | "nonce"> & { readonly log: number }
+export type Archived = Omit<Entry, "gap" | "standing" | "log" | "bootLogs" | "nonce" | "audit"> & {
+  readonly log: number
+}
 
 export type VersionedStanding = Standing & { readonly version: number }
 

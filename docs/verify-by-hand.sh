@@ -81,7 +81,8 @@ holds 'envelope: signed by the evidence key' \
   openssl pkeyutl -verify -pubin -inkey "$key" -rawin -sigfile "$work/sig" -in "$work/pae"
 
 # --- the payload: jq must write it byte for byte as it came, or what jq reads from it is not what was signed ----------
-jq -c '.body, (.quote | {attest, signature, pcrs, logs})' "$work/payload" >"$work/parts" 2>/dev/null ||
+jq -c '.body, (.quote | {attest, signature, pcrs, logs, audit: (.audit | if . then {commands, attest, signature} else . end)})' \
+  "$work/payload" >"$work/parts" 2>/dev/null ||
   stop 'payload: a body and a quote'
 sed -n 1p "$work/parts" | tr -d '\n' >"$work/body"
 { printf '{"body":' && cat "$work/body" && printf ',"quote":' && sed -n 2p "$work/parts" | tr -d '\n' && printf '}'; } >"$work/again"
@@ -98,12 +99,13 @@ jq -r '.body as $body | ($body.selection.pcrs) as $pcrs | [
     | map(tostring) | join(" ")),
   ($body.logs | length == 1 and .[0].name == "assay"),
   ($body.selection.bank == "sha256" and $pcrs == ($pcrs | map(select(. >= 0 and . < 24 and . == floor)) | unique)),
-  ([.quote.pcrs[][0]] == $pcrs)
+  ([.quote.pcrs[][0]] == $pcrs),
+  (.quote.audit | .commands // [] | map(tostring) | join(" ")), (.quote.audit | .attest // "", .signature // "")
 ] | map("=" + tostring) | @tsv' "$work/payload" >"$work/fields" 2>/dev/null || stop 'payload: its members'
 tab=$(printf '\t')
 IFS=$tab read -r kind shown_nonce shown_channel recovered attester ak_name evidence_key chain sequence previous made log_pcr \
-  length log_digest attest signature values log_value select one_log one_bank listed rest <"$work/fields"
-[ -z "$rest" ] && [ -n "$listed" ] || stop 'payload: its members'
+  length log_digest attest signature values log_value select one_log one_bank listed commands audit audit_signature rest <"$work/fields"
+[ -z "$rest" ] && [ -n "$audit_signature" ] || stop 'payload: its members'
 
 case $kind in
   =answer | =report) ok "body: of kind ${kind#=}" ;;
@@ -180,6 +182,42 @@ holds 'quote: the selected PCRs are listed' is "$listed" =true
 end=${selection}0020$(printf %s "${values#=}" | bytes 2>/dev/null | digest)
 holds 'quote: covers this selection, and these values' is "${attest%"$end"}$end" "$attest"
 
+# --- command audit of TPM2_PCR_Reset (0x13d; 0x140 changes what is audited, and always is) -----------------------------
+# resetCount and restartCount: after two counted fields (qualifiedSigner, extraData) and the clock
+counters() {
+  rest=$(printf %s "$1" | cut -c13-)
+  for _ in 1 2; do
+    size=$((0x0$(printf %s "$rest" | cut -c1-4)))
+    rest=$(printf %s "$rest" | cut -c$((5 + 2 * size))-)
+  done
+  echo $((0x0$(printf %s "$rest" | cut -c17-24))).$((0x0$(printf %s "$rest" | cut -c25-32)))
+}
+if [ "$audit" = '=' ]; then
+  skip 'audit: unavailable, so a PCR may have been reset before anybody saw what it held'
+else
+  printf %s "${audit#=}" | base64 -d >"$work/audit" 2>/dev/null
+  printf %s "${audit_signature#=}" | base64 -d >"$work/audit.signature" 2>/dev/null
+  bound=$({
+    field "$(printf assay/command-audit/v1 | hex)"
+    field "$shown_nonce"
+    field "$(digest <"$work/attest")"
+  } | bytes | digest)
+  audit=$(hex <"$work/audit")
+  holds 'audit: signed by the AK over the nonce and this very quote' tpm2_checkquote \
+    -u "$work/ak.tpm2b" -m "$work/audit" -s "$work/audit.signature" -g sha256 -q "$bound"
+  holds 'audit: TPMS_ATTEST of TPM2_GetCommandAuditDigest' is "$(printf %s "$audit" | cut -c1-12)" ff5443478015
+  holds "audit: of the quote's epoch" is "$(counters "$audit")" "$(counters "$attest")"
+  # it ends with the algorithm, the digest over what was audited since the last reading, and that over the commands' codes
+  codes=$(for code in ${commands#=}; do printf %08x "$code"; done)
+  holds 'audit: of TPM2_PCR_Reset, and of nothing else' is "$codes" 0000013d00000140
+  case $audit in
+    *000b0000"0020$(printf %s "$codes" | bytes | sha256sum | cut -c1-64)") ok 'audit: no PCR was reset since it was read last' ;;
+    *000c0000"0030$(printf %s "$codes" | bytes | sha384sum | cut -c1-96)") ok 'audit: no PCR was reset since it was read last' ;;
+    *000d0000"0040$(printf %s "$codes" | bytes | sha512sum | cut -c1-128)") ok 'audit: no PCR was reset since it was read last' ;;
+    *) fail 'audit: no PCR was reset since it was read last' ;;
+  esac
+fi
+
 # --- the log ----------------------------------------------------------------------------------------------------------
 length=${length#=}
 head -c "$length" "$folder/assay.cel" >"$work/log" 2>/dev/null || stop 'log: its length'
@@ -204,13 +242,7 @@ done <"$work/records"
 holds 'log: records numbered from 0, of its PCR, with digests of their contents' is $strange 0
 holds "log: reproduces PCR ${log_pcr#=}" is "=$pcr" "$log_value"
 
-# the counters stand after two counted fields (qualifiedSigner, extraData) and the clock
-rest=$(printf %s "$attest" | cut -c13-)
-for _ in 1 2; do
-  size=$((0x0$(printf %s "$rest" | cut -c1-4)))
-  rest=$(printf %s "$rest" | cut -c$((5 + 2 * size))-)
-done
-counters=$((0x0$(printf %s "$rest" | cut -c17-24))).$((0x0$(printf %s "$rest" | cut -c25-32)))
+counters=$(counters "$attest")
 # first, or second where a suspend left the record before it alone in the PCR
 [ "$epochs" != "1:$counters " ] || epochs="0:$counters "
 holds 'log: one record at its beginning, and no other, opens the epoch that the quote shows' is "$epochs" "0:$counters "

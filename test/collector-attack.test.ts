@@ -203,7 +203,7 @@ describe("enrolment", () => {
     } as const
     await other.send(application)
     await other.next("credential")
-    await other.send({ type: "activated", secret: toBase64(randomBytes(32)) })
+    await other.send({ type: "activated", secret: toBase64(randomBytes(32)), audit: null })
     expect((await other.ending()).reason).toMatch("not in one TPM")
     const right = await enrol(thief.machine, invitation)
     right.close()
@@ -217,7 +217,7 @@ describe("enrolment", () => {
     const identity = { ...identityOf(thief.machine), evidenceKey: toBase64(honest.machine.keys.evidenceKey) }
     await other.send({ type: "enrol", invitation: toBase64(token), identity, label: "t" })
     const secret = await activate(thief.machine, await other.next("credential"))
-    await other.send({ type: "activated", secret: toBase64(secret) })
+    await other.send({ type: "activated", secret: toBase64(secret), audit: null })
     expect((await other.ending()).reason).toMatch("another attester has this")
   })
 })
@@ -243,9 +243,9 @@ describe("frames", () => {
     expect(await after(other => other.socket.send("[".repeat(60_000)))).toMatch("1008")
     expect(await after(other => other.socket.send("x".repeat(70_000)))).toMatch("1008 70000 bytes exceed")
     expect(await after(other => other.socket.send(announce(10, 10)))).toMatch("1008 hello must come first")
-    expect(await after(other => other.send({ type: "activated", secret: toBase64(randomBytes(32)) }))).toMatch(
-      "1008 activated came",
-    )
+    expect(
+      await after(other => other.send({ type: "activated", secret: toBase64(randomBytes(32)), audit: null })),
+    ).toMatch("1008 activated came")
     expect(await after(other => other.socket.send("{}"), paths.verifier)).toMatch("1008")
     expect(await after(other => other.socket.send(randomBytes(9)), paths.verifier)).toMatch(
       "1008 a verifier sends no bytes",

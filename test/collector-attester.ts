@@ -178,7 +178,7 @@ export async function enrol(
   if (line.pin !== toHex(pin)) throw new Error("the collector has another key than the invitation says")
   await line.send({ type: "enrol", invitation: toBase64(token), identity, label })
   const secret = await activate(machine, await line.next("credential"))
-  await line.send({ type: "activated", secret: toBase64(secret) })
+  await line.send({ type: "activated", secret: toBase64(secret), audit: null })
   await line.next("enrolled")
   return line
 }

@@ -183,7 +183,7 @@ test("C14 a second EK with the same AK is recorded as another name of the machin
   const key = ["-C", rsaEkHandle, "-P", "session:policy"]
   const secret = await activate(one.machine, await line.next("credential"), key)
   await tpm.tool("tpm2_flushcontext", "policy")
-  await line.send({ type: "activated", secret: toBase64(secret) })
+  await line.send({ type: "activated", secret: toBase64(secret), audit: null })
   expect((await line.ending()).reason).toContain(one.attester)
   expect(await standing()).toMatchObject({ aliases: [alias] })
   const shown = await record(["status", one.attester, "--collector-config", join(folder, "collector.toml")])

@@ -7,8 +7,8 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { payloadTypes, type PayloadType, seal } from "../attestation/protocol/dsse.ts"
 import { type EpochEvent, type LogEvent, type Measurement, writeEvent } from "../attestation/protocol/event.ts"
-import { type Body, type Payload, writePayload } from "../attestation/protocol/evidence.ts"
-import { qualifyingData } from "../attestation/protocol/qualifying-data.ts"
+import { type Audit, type Body, type Payload, writePayload } from "../attestation/protocol/evidence.ts"
+import { auditQualifyingData, qualifyingData } from "../attestation/protocol/qualifying-data.ts"
 import { celRecord, readCel, writeCelLine } from "../attestation/tcg/cel.ts"
 import { nameOf, readPublic } from "../attestation/tcg/public.ts"
 import type { CreationProof } from "../attestation/tcg/creation.ts"
@@ -68,6 +68,11 @@ export type Options = {
   /** alters the payload after the quote, before it is signed */
   readonly alterPayload?: (payload: Payload) => Payload
   readonly quoted?: { readonly pcrs?: readonly number[]; readonly bank?: string; readonly qualifyingData?: Uint8Array }
+  /** states command audit after the quote; over other qualifying data than the evidence's */
+  readonly audited?: boolean
+  readonly auditedOver?: Uint8Array
+  /** what happens between quote and audit */
+  readonly beforeAudit?: () => Promise<unknown>
   /** which TPM quotes, if not the machine's own */
   readonly quoteBy?: Swtpm
   readonly signAs?: { readonly publicKey: Uint8Array; readonly secret: KeyObject }
@@ -221,7 +226,8 @@ function bodyOf(machine: Machine, log: Uint8Array, options: Options): Body {
 }
 
 /** TPM2_Quote by tpm2_quote, and the values by tpm2_pcrread. */
-async function quote(tpm: Swtpm, bound: Uint8Array, { quoted }: Options): Promise<Payload["quote"]> {
+async function quote(tpm: Swtpm, bound: Uint8Array, options: Options): Promise<Payload["quote"]> {
+  const { quoted } = options
   const indices = (quoted?.pcrs ?? covered).join(",")
   const selection = `${quoted?.bank ?? "sha256"}:${indices}`
   await tpm.tool("tpm2_pcrread", "-Q", `sha256:${indices}`, "-o", "pcrs.bin")
@@ -233,5 +239,33 @@ async function quote(tpm: Swtpm, bound: Uint8Array, { quoted }: Options): Promis
     pcr,
     toHex(values.subarray(32 * i, 32 * i + 32)),
   ])
-  return { attest: toBase64(read("quote.attest")), signature: toBase64(read("quote.sig")), pcrs, logs: [] }
+  const attest = toBase64(read("quote.attest"))
+  await options.beforeAudit?.()
+  return {
+    attest,
+    signature: toBase64(read("quote.sig")),
+    pcrs,
+    logs: [],
+    audit: await auditBy(tpm, read("quote.attest"), options),
+  }
+}
+
+/** TPM2_PCR_Reset under command audit, as its owner arms it; then what the arming left in the digest is read away. */
+export async function armAudit({ tpm }: Machine): Promise<void> {
+  await tpm.tool("tpm2_setcommandauditstatus", "0x13d")
+  await tpm.tool("tpm2_getcommandauditdigest", "-c", akHandle, "-g", "sha256", "-m", "audit.attest", "-s", "audit.sig")
+}
+
+/** Command audit as tpm2_getcommandauditdigest states it, or null where a test does not want it. */
+export async function auditBy(
+  tpm: Swtpm,
+  quoted: Uint8Array,
+  { kind = "answer", nonce = asked.nonce, audited = false, auditedOver }: Options,
+): Promise<Audit | null> {
+  if (!audited) return null
+  const bound = auditedOver ?? auditQualifyingData(kind === "answer" ? nonce : new Uint8Array(0), quoted)
+  const files = ["-m", "audit.attest", "-s", "audit.sig"]
+  await tpm.tool("tpm2_getcommandauditdigest", "-c", akHandle, "-q", toHex(bound), "-g", "sha256", ...files)
+  const read = (name: string): string => toBase64(new Uint8Array(readFileSync(join(tpm.directory, name))))
+  return { commands: [0x13d, 0x140], attest: read("audit.attest"), signature: read("audit.sig") }
 }

@@ -35,7 +35,7 @@ const goodbye = { type: "goodbye" as const, reason: "größe", retryAfterSeconds
 const fromAttester: FromAttester[] = [
   { type: "hello", attester: name, ak: name, version: "1" },
   { type: "enrol", invitation: bytes32, identity, label: "host" },
-  { type: "activated", secret: bytes32 },
+  { type: "activated", secret: bytes32, audit: null },
   evidence,
   { ...evidence, challenge: null },
   { type: "declined", challenge: id, reason: "busy" },

@@ -26,6 +26,7 @@ type Candidate = Omit<Enrolment, "number">
 const candidate = (attester: string, by: Invitation, more: Partial<Candidate> = {}): Candidate => ({
   ...{ attester, at: 2000, label: "label", invitation: by.id, identity: identity(attester), ak: name() },
   endorsement: { kind: "unendorsed" },
+  audit: "unavailable",
   ...more,
 })
 
@@ -46,6 +47,7 @@ function entry(attester: string, { version = 0, sequence = "1", clockAt = 1n, ..
     chain: { id: "c".repeat(32), sequence, previous: null },
     clock: { resetCount: 1, restartCount: 0, milliseconds: clockAt },
     boot: "b",
+    audit: null,
     ...{
       received: 5000,
       envelope: bytes("envelope"),

@@ -149,5 +149,6 @@ async function quote(tpm: Swtpm, qualifying: string): Promise<Payload["quote"]> 
     signature: await base64("quote.signature"),
     pcrs: pcrs.map(pcr => [pcr, valueOf(pcr)]),
     logs: [],
+    audit: null,
   }
 }

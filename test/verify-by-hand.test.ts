@@ -10,7 +10,7 @@ import { readEnvelope, toPem } from "../attestation/protocol/dsse.ts"
 import type { Answer, Body } from "../attestation/protocol/evidence.ts"
 import { type Expected, type UntrustedEvidence, verify } from "../attestation/verify/verify.ts"
 import { fromBase64, toBase64, toHex } from "../attestation/wire/text.ts"
-import { asked, expectedOf, type Machine, measurement, sealed, startMachine } from "./evidence-maker.ts"
+import { armAudit, asked, expectedOf, type Machine, measurement, sealed, startMachine } from "./evidence-maker.ts"
 
 const script = resolve(import.meta.dirname, "../docs/verify-by-hand.sh")
 const run = promisify(execFile)
@@ -76,6 +76,20 @@ describe("real evidence holds", () => {
     expect(await byHand(folder, ["-s", toHex(secret)], usual())).toEqual([0, []])
     expect((await byHand(folder, [], usual()))[1]).toContain("credential: none claimed where no secret is given")
     expect((await byHand(folder, ["-s", "00"], usual()))[0]).toBe(4)
+  })
+
+  test("M4 with command audit; and not after a reset", async () => {
+    await armAudit(machine)
+    expect(await byHand(folderOf(await machine.attest({ audited: true })), [], usual())).toEqual([0, []])
+    const other = await machine.attest({ audited: true, auditedOver: new Uint8Array(32) })
+    expect((await byHand(folderOf(other), [], usual()))[1]).toEqual([
+      "audit: signed by the AK over the nonce and this very quote",
+    ])
+    await machine.tpm.tool("tpm2_pcrreset", "16")
+    expect(await byHand(folderOf(await machine.attest({ audited: true })), [], usual())).toEqual([
+      4,
+      ["audit: no PCR was reset since it was read last"],
+    ])
   })
 
   test("a report", async () => {

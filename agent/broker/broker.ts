@@ -9,6 +9,7 @@ import { hashIdentifiers, type HashAlgorithm } from "../../attestation/tcg/algor
 import { readEvent } from "../../attestation/protocol/event.ts"
 import { Malformed } from "../../attestation/wire/codec.ts"
 import { fromBase64, plainLine, toBase64 } from "../../attestation/wire/text.ts"
+import { auditForJoining } from "./audit.ts"
 import { Chains } from "./chain.ts"
 import { followEpoch, type Parts, pcrsOf, quoteFor, sign } from "./evidence.ts"
 import { openEvidenceKey } from "./evidence-key.ts"
@@ -188,6 +189,11 @@ function handlersFor(parts: Parts, description: Description, inTurn: InTurn): Ha
       inTurn(async () => {
         const secret = await identity.activate(fromBase64(idObject), fromBase64(encryptedSecret))
         return { secret: toBase64(secret) }
+      }),
+    audit: ({ secret }) =>
+      inTurn(async () => {
+        await followEpoch(parts)
+        return { audit: await auditForJoining(parts.tpm, identity.ak, fromBase64(secret)) }
       }),
     rotate: ({ to }) =>
       inTurn(async () => {

@@ -5,13 +5,20 @@
  */
 import type { Tpm } from "../../node-tpm2/index.ts"
 import { payloadTypes, seal } from "../../attestation/protocol/dsse.ts"
-import { type Body, type BootLog, evidenceDigest, writePayload } from "../../attestation/protocol/evidence.ts"
+import {
+  type Audit,
+  type Body,
+  type BootLog,
+  evidenceDigest,
+  writePayload,
+} from "../../attestation/protocol/evidence.ts"
 import { qualifyingData } from "../../attestation/protocol/qualifying-data.ts"
 import { type Quote, quote as quoteCodec } from "../../attestation/tcg/attest.ts"
 import { compositeDigest, type PcrValues } from "../../attestation/tcg/pcr.ts"
 import { decode } from "../../attestation/wire/codec.ts"
 import { fromBase64, sameBytes, toBase64, toHex } from "../../attestation/wire/text.ts"
 import type { z } from "zod"
+import { readAudit } from "./audit.ts"
 import type { Chains } from "./chain.ts"
 import type { EvidenceKey } from "./evidence-key.ts"
 import { Fault } from "./fault.ts"
@@ -32,7 +39,14 @@ export type Parts = {
 }
 
 type Request = z.infer<typeof verbs.attest.request>
-type Quoted = { readonly attest: Uint8Array; readonly signature: Uint8Array; readonly values: PcrValues }
+type Quoted = {
+  readonly attest: Uint8Array
+  readonly signature: Uint8Array
+  readonly values: PcrValues
+  readonly audit: Audit | null
+}
+
+const nothing = new Uint8Array(0)
 
 /** A body with the quote over it, which is evidence once it is signed. `opened`: an epoch began meanwhile. */
 export type Unsigned = {
@@ -118,10 +132,12 @@ async function quoteOver(
   const { attest, signature } = await tpm.quote(identity.ak, qualifyingData(body, secret), [body.selection])
   const quote = decode(quoteCodec, attest)
   if (!sameEpoch(quote.clock, log.epoch) && (await followEpoch(parts))) return "counters moved"
+  const audit = await readAudit(tpm, identity.ak, body.kind === "answer" ? fromBase64(body.nonce) : nothing, attest)
+  if (await followEpoch(parts)) return "counters moved"
   const values = await valuesOf(tpm, body, quote)
   if (!values) return "pcrs moved"
   log.compare(values.get(logPcr) ?? new Uint8Array(0))
-  return { attest, signature, values }
+  return { attest, signature, values, audit }
 }
 
 /** What a TPM says when the AK is loaded no more, or another key stands at its handle. */
@@ -161,7 +177,10 @@ export async function sign(
 ): Promise<z.infer<typeof verbs.seal.answer>> {
   const { body, quoted } = unsigned
   const [attest, signature] = [toBase64(quoted.attest), toBase64(quoted.signature)]
-  const payload = writePayload({ body, quote: { attest, signature, pcrs: pcrsOf(unsigned), logs: [...logs] } })
+  const payload = writePayload({
+    body,
+    quote: { attest, signature, pcrs: pcrsOf(unsigned), logs: [...logs], audit: quoted.audit },
+  })
   const evidence = evidenceDigest(payload)
   const envelope = seal(payloadTypes.evidence, payload, key.publicKey, message => key.sign(message))
   await chains.finish(body.audience, evidence)

@@ -4,7 +4,7 @@
  */
 import { z } from "zod"
 import { identity } from "../../attestation/protocol/message.ts"
-import { bootLogs, tpmName } from "../../attestation/protocol/evidence.ts"
+import { audit, bootLogs, tpmName } from "../../attestation/protocol/evidence.ts"
 import { base64, base64Exactly, count, hex, instant, line } from "../../attestation/wire/text.ts"
 
 /** Where the log of the current epoch stands. */
@@ -83,6 +83,11 @@ export const verbs = {
   activate: {
     request: z.strictObject({ credential }),
     answer: z.strictObject({ secret: base64(64) }),
+  },
+  /** for joining: puts TPM2_PCR_Reset under command audit, and states its counter over the secret; null where that cannot be */
+  audit: {
+    request: z.strictObject({ secret: base64(64) }),
+    answer: z.strictObject({ audit: audit.nullable() }),
   },
   /** draws another AK under the same EK, or takes back the one before, for a collector that did not let the new one in */
   rotate: {

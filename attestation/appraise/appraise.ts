@@ -46,10 +46,16 @@ const nothingMeasured = (events: readonly LogEvent[]): Finding[] =>
   events.some(isMeasurement) ? [] : [finding("measurement.none", "log", "no measurement", "what this machine runs")]
 
 function judgePlatform(evidence: VerifiedEvidence, { endorsement, findings: given }: Context): Component {
-  const found = [...evidence.findings, ...given, ...unendorsed(endorsement)]
+  const found = [...evidence.findings, ...given, ...unaudited(evidence), ...unendorsed(endorsement)]
   const says = endorsement.kind === "unendorsed" ? "no maker's root" : `EK ${spoken(endorsement)}`
   return { name: "tpm", tier: tierOf(found, "affirming"), says, findings: found }
 }
+
+/** Without command audit, continuity protects only what was seen; the result says so (M1). */
+const unaudited = ({ audit }: VerifiedEvidence): Finding[] =>
+  audit === "unavailable"
+    ? [finding("audit.unavailable", "audit", "unavailable", "command audit of TPM2_PCR_Reset, and of nothing else")]
+    : []
 
 function unendorsed(endorsement: Endorsement): Finding[] {
   if (endorsement.kind === "accepted" || endorsement.kind === "endorsed") return []

@@ -109,6 +109,16 @@ export const bootLogs = z
 
 const place = (name: BootLogName | undefined): number => (name === undefined ? -1 : bootLogNames.indexOf(name))
 
+/** What TPM2_GetCommandAuditDigest stated, and the codes of the commands that were under audit, in ascending order. */
+export const audit = z.strictObject({
+  commands: z.array(count(0xffffffff)).min(1).max(64),
+  /** TPMS_ATTEST */
+  attest: base64(1024),
+  /** TPMT_SIGNATURE */
+  signature: base64(1024),
+})
+export type Audit = z.infer<typeof audit>
+
 /** What the TPM signed, and the values that it signed: everything that cannot be in the body. */
 const quoted = z.strictObject({
   /** TPMS_ATTEST */
@@ -119,6 +129,8 @@ const quoted = z.strictObject({
   pcrs: z.array(z.tuple([count(23), hex(32)])).max(24),
   /** logs that others write and that go on growing: read after the quote, which their replay ties them to */
   logs: bootLogs,
+  /** command audit of TPM2_PCR_Reset, read after the quote; null where it is not armed */
+  audit: audit.nullable(),
 })
 
 const payload = z.strictObject({ body, quote: quoted })

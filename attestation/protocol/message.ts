@@ -6,7 +6,7 @@ import { z } from "zod"
 import { readJson, writeJson } from "../wire/json.ts"
 import { base64, base64Exactly, count, hex, line } from "../wire/text.ts"
 import { envelopeLimit } from "./dsse.ts"
-import { logLimits, tpmName } from "./evidence.ts"
+import { audit, logLimits, tpmName } from "./evidence.ts"
 
 /** WebSocket subprotocol, paths and bounds. */
 export const subprotocol = "assay.v1"
@@ -62,7 +62,8 @@ const fromAttester = z.discriminatedUnion("type", [
   /** the first message of an attester that is enrolled; also after `enrolled`, on that connection or a later one */
   z.strictObject({ type: z.literal("hello"), attester: tpmName, ak: tpmName, version: line(32) }),
   z.strictObject({ type: z.literal("enrol"), invitation: base64Exactly(32), identity, label: line(253) }),
-  z.strictObject({ type: z.literal("activated"), secret: base64Exactly(32) }),
+  /** `audit`: command audit of TPM2_PCR_Reset as it stands now, stated over the secret; null where it cannot be armed */
+  z.strictObject({ type: z.literal("activated"), secret: base64Exactly(32), audit: audit.nullable() }),
   evidence,
   z.strictObject({ type: z.literal("declined"), challenge: hex(16), reason: line(512) }),
   goodbye,

@@ -53,6 +53,19 @@ export function qualifyingData(body: Body, credential: Uint8Array): Uint8Array {
   return new Uint8Array(createHash("sha256").update(bytes).digest())
 }
 
+const auditLabel = new TextEncoder().encode("assay/command-audit/v1")
+const auditBinding = struct({ label: field, nonce: field, quote: field })
+
+/**
+ * The qualifying data of a command audit: the nonce (empty in a report) and the SHA-256 of the TPMS_ATTEST of the quote that it
+ * follows. While joining, the nonce is the secret that the credential held, and there is no quote.
+ */
+export function auditQualifyingData(nonce: Uint8Array, quote: Uint8Array): Uint8Array {
+  const digest = quote.length === 0 ? empty : new Uint8Array(createHash("sha256").update(quote).digest())
+  const bytes = encode(auditBinding, { label: auditLabel, nonce, quote: digest })
+  return new Uint8Array(createHash("sha256").update(bytes).digest())
+}
+
 function u64(decimal: string): Uint8Array {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64BE(BigInt(decimal))

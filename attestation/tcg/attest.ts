@@ -1,5 +1,6 @@
-/** What does a TPM say about itself? TPMS_ATTEST, TPM 2.0 Library, Part 2, 10.12: the quote's arm and the creation's. */
+/** What does a TPM say about itself? TPMS_ATTEST, TPM 2.0 Library, Part 2, 10.12: the quote's arm, the creation's and the command audit's. */
 import { constant, counted, struct, u8, u16, u32, u64, type Value } from "../wire/codec.ts"
+import { hashAlgorithm } from "./algorithm.ts"
 import { pcrSelections } from "./pcr.ts"
 
 /** TPM_GENERATED_VALUE: without it an AK could be led to sign a look-alike from outside. */
@@ -36,3 +37,18 @@ export const creationAttest = struct({
   creationHash: counted(64),
 })
 export type CreationAttest = Value<typeof creationAttest>
+
+/** TPMS_ATTEST of TPM2_GetCommandAuditDigest (TPM_ST_ATTEST_COMMAND_AUDIT, TPMS_COMMAND_AUDIT_INFO). */
+export const auditAttest = struct({
+  magic,
+  type: constant(u16, 0x8015),
+  ...head,
+  /** rises when a command is audited while the digest is empty, and never falls */
+  auditCounter: u64,
+  digestAlg: hashAlgorithm,
+  /** over the audited commands since it was read last; empty when there were none */
+  auditDigest: counted(64),
+  /** over the codes of the commands that are audited, in ascending order */
+  commandDigest: counted(64),
+})
+export type AuditAttest = Value<typeof auditAttest>

@@ -86,3 +86,15 @@ function checkLog({ log, newest }: History, { quote, log: shown }: VerifiedEvide
   const seen = continues(shown, log) ? `only its first ${shown.length} bytes` : "another history"
   return [finding("log.rewritten", "log", seen, `the ${log.length} bytes seen before in this epoch`)]
 }
+
+/**
+ * The counter moves with the first audited command after each reading, whoever read. It is compared with what it was before this
+ * log epoch, not with the evidence just before: so a finding lasts the epoch (M4). An audit that is gone is no audit that is clean.
+ */
+export function auditContinuity(known: bigint | "unavailable", { audit }: VerifiedEvidence): Finding[] {
+  if (known === "unavailable") return []
+  const wanted = `audit counter ${known}`
+  if (audit === "unavailable") return [finding("pcr.reset-possible", "audit", "no audit, which was armed", wanted)]
+  if (audit.counter === known) return []
+  return [finding("pcr.reset-possible", "audit", `audit counter ${audit.counter}`, wanted)]
+}

@@ -125,6 +125,26 @@ export const findings = {
     "the PCR values shown are not the quoted ones",
     "the values were altered, or a PCR changed between reading and quoting: challenge again",
   ),
+  "audit.unavailable": row(
+    "notes",
+    "command audit of TPM2_PCR_Reset is not armed: of a reset of the log's PCR only what was seen before can tell",
+    "join again where the TPM's owner authorisation is empty: joining arms it; or take away what else is audited",
+  ),
+  "audit.signature": row(
+    "refuses",
+    "what stands for a command audit is none, or is not signed by the attestation key",
+    "another TPM or a program made this: do not trust the machine until it is explained",
+  ),
+  "audit.unbound": row(
+    "refuses",
+    "the command audit belongs to another nonce, quote, epoch or list of commands than the evidence shows",
+    "the evidence was put together from parts: fetch it again from its source",
+  ),
+  "pcr.reset-possible": row(
+    "contraindicates",
+    "a PCR may have been reset in this epoch of the log: what was measured before may be gone from it",
+    "find out who could use the TPM, then reboot: the finding lasts as long as this epoch of the log",
+  ),
   "log.missing": row(
     "refuses",
     "a log that the evidence names did not come with it",

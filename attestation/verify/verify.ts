@@ -16,6 +16,7 @@ import type { LogEvent } from "../protocol/event.ts"
 import { qualifyingData } from "../protocol/qualifying-data.ts"
 import { checkBootLogs, type Circumstances, firstTime, type Platform } from "./boot-logs.ts"
 import { type Finding, finding, refused } from "./finding.ts"
+import { type Audited, checkAudit } from "./audit.ts"
 import { checkLogs, type Logs } from "./log.ts"
 
 /** What came from the attester or out of an archive. */
@@ -69,6 +70,8 @@ export type VerifiedEvidence = {
   readonly log: Uint8Array
   /** what the logs of firmware, systemd and IMA prove of the quoted PCRs; its findings are its own */
   readonly platform: Platform
+  /** what command audit of TPM2_PCR_Reset stated */
+  readonly audit: Audited | "unavailable"
   /** what was found and refuses nothing */
   readonly findings: readonly Finding[]
 }
@@ -107,12 +110,14 @@ function examine(untrusted: UntrustedEvidence, expected: Expected, own: Circumst
   const { body } = payload
   const signer = ownKey(body, envelope, expected.keys)
   const { quote, found: aboutQuote } = checkQuote(payload, expected)
+  const { audit, found: aboutAudit } = auditOf(payload, quote, expected)
   const { events, log, found: aboutLogs } = checkLogs(payload, quote, untrusted.logs)
   const found = [
     ...unsigned,
     ...signer,
     ...checkAsked(body, expected),
     ...aboutQuote,
+    ...aboutAudit,
     ...aboutLogs,
     ...checkTime(body, expected.now),
   ]
@@ -121,8 +126,14 @@ function examine(untrusted: UntrustedEvidence, expected: Expected, own: Circumst
   const { platform, found: aboutBootLogs } = checkBootLogs(payload, quotedPcrs, untrusted.logs, own)
   if (refused(aboutBootLogs)) return { authentic: false, findings: [...found, ...aboutBootLogs] }
   const digest = evidenceDigest(payloadBytes)
-  return { authentic: true, evidence: { digest, body, quote, quotedPcrs, events, log, platform, findings: found } }
+  return {
+    authentic: true,
+    evidence: { digest, body, quote, quotedPcrs, events, log, audit, platform, findings: found },
+  }
 }
+
+const auditOf = (payload: Payload, quote: Quote | undefined, { keys }: Expected): ReturnType<typeof checkAudit> =>
+  quote ? checkAudit(payload, quote, keys.ak) : { audit: "unavailable", found: [] }
 
 function checkEnvelope(envelope: Envelope, keys: PinnedKeys): Finding[] {
   const [{ keyid }] = envelope.signatures

@@ -157,7 +157,7 @@ function payloadOf(body: Body): Payload {
     ...{ selections: [body.selection], pcrDigest: compositeDigest("sha256", body.selection.pcrs, values) },
   })
   const pcrs = [...values].map(([pcr, value]): [number, string] => [pcr, toHex(value)])
-  return { body, quote: { attest: toBase64(attest), signature: toBase64(signed(attest)), pcrs, logs: [] } }
+  return { body, quote: { attest: toBase64(attest), signature: toBase64(signed(attest)), pcrs, logs: [], audit: null } }
 }
 
 /** Payloads that verify: an answer's, and a report's. */
@@ -202,7 +202,7 @@ export const messages = {
   fromAttester: [
     told({ type: "hello", attester, ak: toHex(akName), version: "0.1.0" }),
     told({ type: "enrol", invitation: token, identity, label: "a machine" }),
-    told({ type: "activated", secret: token }),
+    told({ type: "activated", secret: token, audit: null }),
     told(announced),
     told({ ...announced, challenge: null, envelope: 1 }),
     told({ type: "declined", challenge: id, reason: "the TPM is busy" }),
