@@ -6,7 +6,7 @@ import { propose, type Reference } from "../attestation/pins/reference.ts"
 import type { LogEvent, Measurement } from "../attestation/protocol/event.ts"
 import { finding } from "../attestation/verify/finding.ts"
 import { type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
-import { expectedOf, made, type Machine, measurement, startMachine } from "./evidence-maker.ts"
+import { armAudit, expectedOf, made, type Machine, measurement, startMachine } from "./evidence-maker.ts"
 
 let machine: Machine
 let evidence: VerifiedEvidence
@@ -14,6 +14,7 @@ let reference: Reference
 
 beforeAll(async () => {
   machine = await startMachine()
+  await armAudit(machine)
   await machine.append(measurement("vllm", [["sha256", "aa"]]))
   await machine.append(measurement("torch", [["sha256", "bb"]]))
   evidence = await verified()
@@ -22,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => machine.tpm.stop())
 
 async function verified(): Promise<VerifiedEvidence> {
-  const outcome = verify(await machine.attest(), expectedOf(machine))
+  const outcome = verify(await machine.attest({ audited: true }), expectedOf(machine))
   if (!outcome.authentic) throw new Error(JSON.stringify(outcome.findings))
   return outcome.evidence
 }

@@ -45,11 +45,11 @@ test("what is committed is there after a restart", async () => {
 const rows = [
   "INSERT INTO invitation VALUES ('i', 'attester', 'n', 'b', 1, 2, NULL)",
   "INSERT INTO revocation VALUES ('i', 'b', 1)",
-  "INSERT INTO enrolment VALUES ('a', 1, 1, 'l', 'i', '{}', 'ak', 'key', '{}')",
+  "INSERT INTO enrolment VALUES ('a', 1, 1, 'l', 'i', '{}', 'ak', 'key', '{}', NULL)",
   "INSERT INTO log VALUES (1, 'a', 1, 0, NULL, 0)",
   "INSERT INTO piece VALUES (1, 0, x'00')",
   `INSERT INTO evidence VALUES ('d', 'a', 1, 'report', 0, 'c', '${"0".repeat(20)}', NULL, 1, 0, '${"0".repeat(20)}', 'b',
-     NULL, NULL, 1, x'00', 1, 1, 'warning', x'00')`,
+     NULL, NULL, 1, x'00', 1, 1, 'warning', x'00', NULL)`,
   "INSERT INTO gap VALUES ('d', 'a', NULL, 1)",
   "INSERT INTO closing VALUES ('d', 1, 'b', 'r')",
   "INSERT INTO clearing VALUES (1, 'a', 1, 'b', 'r', 'warning')",

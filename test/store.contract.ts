@@ -255,6 +255,7 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
         log,
         bootLogs: _bootLogs,
         nonce: _nonce,
+        audit: _audit,
         ...same
       } = entry(attester, { sequence: String(2n ** 64n - 1n) })
       await store.record(entry(attester, { ...same, sequence: same.chain.sequence }))
