@@ -17,7 +17,7 @@ import { enrol, enrolAnew } from "./enrol.ts"
 import { type Enrolment, readEnrolment, writeEnrolment } from "./enrolment.ts"
 import { agentHasher, WeightsGuard } from "./hash/guard.ts"
 import type { Hasher } from "./hash/hasher.ts"
-import { Host } from "./host.ts"
+import { thisMachine } from "./reader/ask.ts"
 import { KnownPrefix } from "./outbox.ts"
 import type { Broker } from "./record.ts"
 import { makeReports } from "./reports.ts"
@@ -61,7 +61,7 @@ export class Agent {
     const { broker, configuration, now, say } = parts
     this.#parts = parts
     this.#hasher = agentHasher(configuration, say)
-    this.#attester = new Attester({ broker, host: new Host("/"), configuration, now }, this.#hasher)
+    this.#attester = new Attester({ broker, host: thisMachine(configuration), configuration, now }, this.#hasher)
     this.#spool = spool
     this.#standing = new Standing(now)
     this.#enrolment = enrolment

@@ -4,6 +4,7 @@
  */
 import { z } from "zod"
 import { count, line } from "../attestation/wire/text.ts"
+import { readerSocket } from "./reader/verbs.ts"
 import { BadConfiguration, readToml } from "../local/configuration.ts"
 
 /** Where the file is looked for unless another is named. */
@@ -16,6 +17,8 @@ export const defaults = Object.freeze({
   state: "/var/lib/assay-agent",
   /** sockets */
   runtime: "/run/assay-agent",
+  /** who shows the agent what root alone may see; none need answer there */
+  reader: readerSocket,
   tpm: Object.freeze({
     /** "own": the agent starts its broker itself; else the socket of one that the system starts */
     broker: "own",
@@ -61,6 +64,7 @@ const pcr = z.union([z.literal(16), z.literal(23)], "only PCR 16 and PCR 23 are 
 export const file = z.strictObject({
   state: path.max(80).optional(),
   runtime: path.max(80).optional(),
+  reader: path.max(100).default(defaults.reader),
   tpm: z
     .strictObject({
       broker: z.union([z.literal("own"), path.max(100)], 'neither "own" nor a path').default("own"),

@@ -7,11 +7,31 @@ import { constants } from "node:fs"
 import { lstat, open, opendir, readlink } from "node:fs/promises"
 import { join, posix } from "node:path"
 import { runProgram } from "./program.ts"
+import type { Mapped } from "./sources/process/maps.ts"
 
 export type Found<T> =
   | { readonly state: "present"; readonly value: T }
   | { readonly state: "absent" }
   | { readonly state: "unreadable"; readonly problem: string }
+
+/** A file by its contents: SHA-256 in hex, and bytes. */
+export type FileDigest = { readonly sha256: string; readonly size: number }
+
+/**
+ * Who sees what this process may not: reader/ask.ts. Paths are this machine's; `folder` is a process's in proc. Where it does
+ * not see it either, or is not there, the problem says what would help.
+ */
+export type Elsewhere = {
+  link(path: string): Promise<Found<string>>
+  bytes(path: string, offset: number, length: number): Promise<Found<Uint8Array>>
+  digest(path: string, depth: "quick" | "full"): Promise<Found<FileDigest>>
+  mapped(folder: string): Promise<Found<readonly Mapped[]>>
+  opened(folder: string): Promise<Found<readonly Mapped[]>>
+  environment(folder: string): Promise<Found<readonly (readonly [string, Uint8Array])[]>>
+  image(container: string): Promise<Found<string>>
+  /** for paths as that process sees them, of files that it has mapped */
+  seenBy(folder: string): Elsewhere
+}
 
 export type FileKind = "file" | "folder" | "other"
 /** `state` changes when the file is another one or was written to: device, inode, size, both times. */
@@ -31,16 +51,33 @@ const unreadable = (problem: string): Found<never> => ({ state: "unreadable", pr
 export class Host {
   readonly #root: string
   readonly #programs: "run" | "never run"
+  readonly #reader: Elsewhere | "none"
 
-  /** Programs of another tree than this machine's own are run only where that is asked for: they are that tree's. */
-  constructor(root: string, programs: "run" | "never run" = root === "/" ? "run" : "never run") {
+  /**
+   * Programs of another tree than this machine's own are run only where that is asked for: they are that tree's. `reader` is
+   * asked for what this process may not read.
+   */
+  constructor(
+    root: string,
+    programs: "run" | "never run" = root === "/" ? "run" : "never run",
+    reader: Elsewhere | "none" = "none",
+  ) {
     this.#root = root
     this.#programs = programs
+    this.#reader = reader
   }
 
   /** The host as the process with this folder in proc sees it, which may have another root. */
   seenBy(process: string): Host {
-    return new Host(join(this.#root, process, "root"), "never run")
+    const reader = this.#reader === "none" ? "none" : this.#reader.seenBy(process)
+    return new Host(join(this.#root, process, "root"), "never run", reader)
+  }
+
+  /** What was found, or what the reader says of it where this process was refused. */
+  async orReader<T>(found: Found<T>, ask: (reader: Elsewhere) => Promise<Found<T>>): Promise<Found<T>> {
+    if (this.#reader === "none" || !isRefused(found)) return found
+    const said = await ask(this.#reader)
+    return said.state === "unreadable" ? unreadable(`${codeIn(found.problem)}: ${said.problem}`) : said
   }
 
   /** What a program of this host says: {@link runProgram}. */
@@ -75,11 +112,15 @@ export class Host {
 
   /** The bytes of a regular file of at most `limit` bytes. */
   async readBytes(path: string, limit = readLimit): Promise<Found<Uint8Array>> {
-    return attempt(async () => {
+    const found = await attempt(async () => {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
       return readUpTo(join(this.#root, walked.value.path), limit)
+    })
+    return this.orReader(found, async reader => {
+      const said = await reader.bytes(path, 0, limit + 1)
+      return said.state === "present" && said.value.length > limit ? tooLong(limit) : said
     })
   }
 
@@ -95,12 +136,14 @@ export class Host {
 
   /** At most `length` bytes of a regular file from `offset` on; fewer, or none, where it ends before. */
   async readPart(path: string, offset: number, length: number): Promise<Found<Uint8Array>> {
-    return attempt(async () => {
+    const most = Math.min(length, readLimit)
+    const found = await attempt(async () => {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
-      return readBetween(join(this.#root, walked.value.path), offset, Math.min(length, readLimit))
+      return readBetween(join(this.#root, walked.value.path), offset, most)
     })
+    return this.orReader(found, reader => reader.bytes(path, offset, most))
   }
 
   /** The text of a small file, without white space at its end. Bytes that are no UTF-8 stay bytes: see escape.ts. */
@@ -121,11 +164,12 @@ export class Host {
 
   /** What a symbolic link says, unresolved. */
   async link(path: string): Promise<Found<string>> {
-    return attempt(async () => {
+    const found = await attempt(async () => {
       const folder = await this.#walk(posix.dirname(path))
       if (folder.state !== "present") return folder
       return present(await readlink(join(this.#root, folder.value.path, posix.basename(path))))
     })
+    return this.orReader(found, reader => reader.link(path))
   }
 
   /** Part by part, so that an absolute link begins at this root and no `..` leaves it. */
@@ -153,6 +197,14 @@ export class Host {
   }
 }
 
+const tooLong = (limit: number): Found<never> => unreadable(`longer than ${limit} bytes`)
+
+/** The kernel refused it to this process, and may show it to another. */
+export const isRefused = (found: Found<unknown>): found is { readonly state: "unreadable"; readonly problem: string } =>
+  found.state === "unreadable" && /^E(?:ACCES|PERM)(?=:|$)/.test(found.problem)
+
+const codeIn = (problem: string): string => problem.split(":")[0] ?? ""
+
 /** A file of proc or sysfs says nothing of its size: it is read until it ends or is too long. */
 async function readUpTo(path: string, limit: number, offset = 0): Promise<Found<Uint8Array>> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
@@ -165,7 +217,7 @@ async function readUpTo(path: string, limit: number, offset = 0): Promise<Found<
       parts.push(buffer.subarray(0, bytesRead))
       left -= bytesRead
     }
-    return unreadable(`longer than ${limit} bytes`)
+    return tooLong(limit)
   } finally {
     await file.close()
   }

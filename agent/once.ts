@@ -10,7 +10,7 @@ import { writeJson } from "../attestation/wire/json.ts"
 import { Attester, type Evidence } from "./attester.ts"
 import { bootLogFiles } from "./boot-logs.ts"
 import type { Configuration } from "./config.ts"
-import { Host } from "./host.ts"
+import { thisMachine } from "./reader/ask.ts"
 import type { Broker } from "./record.ts"
 
 /** `nonce` is 32 bytes; `audience` for whom this chain of evidence is; `out` the folder that is written to. */
@@ -44,7 +44,7 @@ export async function attestOnce(
     nonce === "none"
       ? ({ kind: "report", after: null } as const)
       : ({ kind: "answer", nonce: toBase64(nonce), channel: "", credential: null } as const)
-  const attester = new Attester({ broker, host: new Host("/"), configuration, now })
+  const attester = new Attester({ broker, host: thisMachine(configuration), configuration, now })
   try {
     const evidence = await attester.answer({ asked, audience, depth: "full" }, signal)
     const { identity } = await broker.call("identity", {})

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url"
 export const entryPoints = {
   cli: "cli/assay.mjs",
   broker: "agent/broker/main.ts",
+  reader: "agent/reader/main.ts",
   hashWorker: "agent/hash/worker.ts",
 } as const
 

@@ -41,7 +41,11 @@ describe("agent.toml", () => {
     ["stat = '/x'", "unknown key stat", "did you mean state?"],
     ["[tpm]\ntctl = 'x'", "unknown key tpm.tctl", "did you mean tpm.tcti?"],
     ["[[weights]]\nnmae = 'x'\npath = '/x'", "unknown key weights.0.nmae", "did you mean weights.0.name?"],
-    ["[zzzzzzzz]", "unknown key zzzzzzzz", "the keys here are state, runtime, tpm, weights, hash, reports, spool"],
+    [
+      "[zzzzzzzz]",
+      "unknown key zzzzzzzz",
+      "the keys here are state, runtime, reader, tpm, weights, hash, reports, spool",
+    ],
     ["state = 'relative'", "state: not a path that begins with /", "docs/agent-configuration.md lists every key"],
     [
       "[tpm]\npcr = 7",

@@ -35,6 +35,8 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
     "wasm",
     "agent/broker/verbs.ts",
     "agent/broker/spawn.ts",
+    "agent/reader/ask.ts",
+    "agent/reader/verbs.ts",
     "node:",
     "ws",
     "zod",
@@ -42,6 +44,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
     "@noble/ed25519",
   ],
   "agent/broker": ["attestation", "local", "agent", "node-tpm2", "node:", "zod", "smol-toml", "@noble/ed25519"],
+  "agent/reader": ["attestation/wire", "local", "agent", "node:", "zod"],
   collector: ["attestation", "local", "node:", "ws", "zod", "smol-toml"],
   // biome-ignore format: one row, two kinds
   cli: [

@@ -1,6 +1,7 @@
 /** Are the units as hardened as they say, judged by systemd itself? `systemd-analyze` scores 0 (locked down) to 10. */
 import { execFileSync } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 
@@ -21,6 +22,34 @@ describe.each(services)("%s", name => {
     expect(text(name)).not.toMatch(/^MemoryDenyWriteExecute=/m)
   })
 })
+
+it("gives rights to the reader alone: two, no network, and nothing to write to", () => {
+  const rights = (name: string): string[] =>
+    [...text(name).matchAll(/^(?:CapabilityBoundingSet|AmbientCapabilities)=(.*)$/gm)].map(([, each]) => each ?? "")
+  expect(rights("assay-reader.service")).toEqual(Array(2).fill("CAP_SYS_PTRACE CAP_DAC_READ_SEARCH"))
+  for (const name of services.filter(each => each !== "assay-reader.service")) expect(rights(name)).toEqual(["", ""])
+  expect(text("assay-reader.service")).toMatch(/^PrivateNetwork=yes$/m)
+  expect(text("assay-reader.service")).toMatch(/^RestrictAddressFamilies=AF_UNIX$/m)
+  expect(text("assay-reader.service")).not.toMatch(/^(?:StateDirectory|ReadWritePaths|SupplementaryGroups)=/m)
+})
+
+it("costs the reader what its two rights are worth to systemd, and no more", () => {
+  const score = (unit: string): number => Number(/level for \S+: (\d+\.\d)/.exec(analysed(unit))?.[1])
+  const without = text("assay-reader.service").replaceAll(/^(CapabilityBoundingSet|AmbientCapabilities)=.*$/gm, "$1=")
+  const scratch = mkdtempSync(join(tmpdir(), "assay-unit-"))
+  try {
+    const bare = join(scratch, "assay-reader.service")
+    writeFileSync(bare, without)
+    const whole = score(join(folder, "assay-reader.service"))
+    expect(whole).toBeLessThanOrEqual(1.2)
+    expect(whole - score(bare)).toBeCloseTo(0.6)
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+})
+
+const analysed = (unit: string): string =>
+  execFileSync("systemd-analyze", ["security", "--offline=true", "--no-pager", unit], { encoding: "utf8" })
 
 it("gives the TPM to the broker alone, and the broker no network", () => {
   expect(services.filter(name => text(name).includes("DeviceAllow="))).toEqual(["assay-broker.service"])

@@ -1,6 +1,7 @@
 /** The broker as a process: its arguments, its socket, its signals, and how it ends. What it does: `broker.ts`. */
-import { createServer, type Server, type Socket } from "node:net"
+import type { Server, Socket } from "node:net"
 import { parseArgs } from "node:util"
+import { connectionsOf, isActivated, listenActivated } from "../../local/activation.ts"
 import { listenLocal, serveVerbs } from "../../local/call.ts"
 import { type Broker, type BrokerSettings, openBroker } from "./broker.ts"
 import { Fault, faultOf, LastingFault, say } from "./fault.ts"
@@ -38,7 +39,7 @@ function readOptions(args: string[]): Options {
   })
   const { socket, state, tcti, attached } = values
   if (state === "") throw new Fault("--state is missing", usage)
-  if (socket === "" && !activated()) throw new Fault("--socket is missing", usage)
+  if (socket === "" && !isActivated()) throw new Fault("--socket is missing", usage)
   if (!/^6[06]0$/.test(values.mode)) throw new Fault(`--mode ${values.mode} is neither 600 nor 660`, usage)
   const [pcr, deadline] = [wholeNumber("pcr", values.pcr, 23), wholeNumber("deadline", values.deadline, 3_600_000)]
   const mode = Number.parseInt(values.mode, 8)
@@ -50,26 +51,6 @@ function wholeNumber(name: string, text: string, most: number): number {
   const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN
   if (value <= most) return value
   throw new Fault(`--${name} ${text} is no number up to ${most}`, usage)
-}
-
-/** sd_listen_fds(3): one socket as descriptor 3, meant for this process. */
-const activated = (): boolean => process.env["LISTEN_FDS"] === "1" && process.env["LISTEN_PID"] === String(process.pid)
-
-async function listen({ socket, mode }: Options): Promise<Server> {
-  if (!activated()) return listenLocal(socket, mode)
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen({ fd: 3 }, resolve))
-  return server
-}
-
-/** Every connection that is open, so that each can be told before the end. */
-function connectionsOf(server: Server): Set<Socket> {
-  const open = new Set<Socket>()
-  server.on("connection", socket => {
-    open.add(socket)
-    socket.on("close", () => open.delete(socket))
-  })
-  return open
 }
 
 /** Ends connections once what was written to them is gone, or after a second. */
@@ -103,7 +84,7 @@ async function lock(state: string): Promise<Server> {
 async function run(options: Options): Promise<void> {
   const held = await lock(options.state)
   const broker = await openBroker(options)
-  const server = await listen(options)
+  const server = await listenActivated(options.socket, options.mode)
   const open = connectionsOf(server)
   serveVerbs(server, verbs, broker.handlers)
   void broker.lost.then(fault => endAfterLoss(broker, server, open, fault))

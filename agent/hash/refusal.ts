@@ -11,9 +11,12 @@ export type Obstacle = "absent" | "unreadable" | "changed" | "unsteady"
 export class CannotHash extends Error {
   readonly obstacle: Obstacle
   readonly hint: string
-  constructor(obstacle: Obstacle, message: string, hint: string) {
+  /** what the file system said, such as EACCES; empty where it said nothing */
+  readonly code: string
+  constructor(obstacle: Obstacle, message: string, hint: string, code = "") {
     super(message)
     this.name = "CannotHash"
+    this.code = code
     this.obstacle = obstacle
     this.hint = hint
   }
@@ -36,7 +39,7 @@ export function refusal(path: Binary, code: string): CannotHash {
   if (code === "EISDIR" || code === "ENODEV") return oddity(path)
   const hint =
     code === "EACCES" || code === "EPERM" ? "let the agent's user read it" : "look at the disk and its file system"
-  return new CannotHash("unreadable", `${shown(path)} cannot be read (${code})`, hint)
+  return new CannotHash("unreadable", `${shown(path)} cannot be read (${code})`, hint, code)
 }
 
 /** A file that did not hold still. */

@@ -64,7 +64,7 @@ async function fileOf(path: string, root: Binary): Promise<readonly ModelFile[]>
 type Gathering = { readonly files: ModelFile[]; readonly homes: readonly Binary[] | "any" }
 
 /** A cache of Hugging Face keeps the files of all revisions in one folder of the repository, and links to them. */
-function homesOf(root: Binary): Binary[] {
+export function homesOf(root: Binary): Binary[] {
   const [, repository] = /^(.*\/(?:models|datasets|spaces)--[^/]+)\/snapshots\//s.exec(root) ?? []
   return [`${root}/`, ...(repository === undefined ? [] : [`${repository}/blobs/`])]
 }

@@ -4,14 +4,14 @@
  * verifier takes what does not run now for no difference; what runs and is not as recorded is one.
  */
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
-import type { Found } from "../host.ts"
-import { type Mapped, mapped, opened } from "./process/maps.ts"
+import { type Found, type Host, isRefused } from "../host.ts"
+import { isFileOf, type Mapped, mapped, opened } from "./process/maps.ts"
 import { type Server, serversOn } from "./process/server.ts"
 import { commandFact, environmentFacts, unitFacts } from "./process/setting.ts"
 import { weightsFacts } from "./process/used.ts"
 import { type Context, digestsOf, fact, known, measurements, type Source } from "./source.ts"
 
-const fix = "give the agent the right to look at the server's processes"
+const fix = "start assay-reader.socket, or run the agent as the server's user"
 
 export const loaded: Source = {
   name: "loaded",
@@ -38,40 +38,64 @@ function inOrder(facts: readonly Fact[]): Fact[] {
 }
 
 async function serverFacts(context: Context, server: Server): Promise<Fact[]> {
-  const own = await viewOf(context, server)
   const maps = await mapped(context.host, server.folder)
   const files = await opened(context.host, server.folder)
   if ((await context.host.link(`${server.folder}/exe`)).state === "absent") return []
   return [
-    ...(await codeFacts(own, server, maps)),
+    ...(await codeFacts(context, server, maps)),
     commandFact(server),
     ...(await environmentFacts(context.host, server)),
     ...(await unitFacts(context.host, server)),
-    ...(await weightsFacts(context, own.host, server, { maps, files })),
+    ...(await weightsFacts(context, await viewOf(context.host, server), server, { maps, files })),
   ]
 }
 
-/** Paths of a process are those of its own mounts: in a container others than ours. */
-async function viewOf(context: Context, { folder }: Server): Promise<Context> {
-  const [theirs, ours] = [await context.host.link(`${folder}/ns/mnt`), await context.host.link("/proc/self/ns/mnt")]
-  if (theirs.state !== "present" || ours.state !== "present" || theirs.value === ours.value) return context
-  return { ...context, host: context.host.seenBy(folder) }
+/**
+ * Paths of a process are those of its own mounts: in a container others than ours. Where this process may not look through
+ * them, its own view must do.
+ */
+async function viewOf(host: Host, server: Server): Promise<Host> {
+  if (await sharesMounts(host, server)) return host
+  const theirs = host.seenBy(server.folder)
+  return (await theirs.stat("/")).state === "unreadable" ? host : theirs
 }
 
 /** The executable, and every file that is mapped to be run. */
-async function codeFacts(own: Context, server: Server, maps: Found<readonly Mapped[]>): Promise<Fact[]> {
+async function codeFacts(context: Context, server: Server, maps: Found<readonly Mapped[]>): Promise<Fact[]> {
   const seen = maps.state === "present" ? maps.value.filter(each => each.code) : []
-  const executable = { path: server.executable, gone: server.replaced }
-  const all = [executable, ...seen]
-  const digests = await digestsOf(
-    own,
-    all.filter(each => !each.gone).map(each => each.path),
-  )
+  const executable = { path: server.executable, code: true, gone: server.replaced, file: "unknown" }
+  const all = [...seen, ...(seen.some(each => each.path === executable.path) ? [] : [executable])]
+  const there = all.filter(each => !each.gone)
+  const [here, away] = await parted(context, server, there)
+  const own = await digestsOf(context, here)
+  const refused = here.filter(path => isRefused(own.get(path) ?? { state: "absent" }))
+  const theirs = { ...context, host: context.host.seenBy(server.folder) }
+  const digests = [...own, ...(await digestsOf(theirs, [...refused, ...away]))]
   const replaced = all
     .filter(each => each.gone)
     .map(({ path }) => known(`replaced${path}`, "what runs is not the file at this path"))
   const hidden = maps.state === "present" ? [] : [fact("maps", maps)]
-  return [...[...digests].map(([path, digest]) => codeFact(path, digest)), ...replaced, ...hidden]
+  return [...[...new Map(digests)].map(([path, digest]) => codeFact(path, digest)), ...replaced, ...hidden]
+}
+
+/**
+ * Paths at which this process sees the same file, and others: paths of a process are those of its own mounts. Other mounts need
+ * not be a container's, so each file is compared.
+ */
+async function parted({ host }: Context, server: Server, files: readonly Mapped[]): Promise<[string[], string[]]> {
+  const same = await sharesMounts(host, server)
+  const [here, away]: [string[], string[]] = [[], []]
+  for (const { path, file } of files) {
+    const found = same ? "here" : await host.stat(path)
+    const isHere = found === "here" || (found.state === "present" && isFileOf(found.value.state, file))
+    ;(isHere ? here : away).push(path)
+  }
+  return [here, away]
+}
+
+async function sharesMounts(host: Host, { folder }: Server): Promise<boolean> {
+  const [theirs, ours] = [await host.link(`${folder}/ns/mnt`), await host.link("/proc/self/ns/mnt")]
+  return theirs.state !== "present" || ours.state !== "present" || theirs.value === ours.value
 }
 
 const codeFact = (path: string, digest: Found<string>): Fact =>

@@ -10,7 +10,7 @@ import { asBinary } from "../hash/binary.ts"
 import type { Depth, Hasher } from "../hash/hasher.ts"
 import type { Progress } from "../hash/model.ts"
 import { CannotHash } from "../hash/tree.ts"
-import type { Found, Host } from "../host.ts"
+import type { FileDigest, Found, Host } from "../host.ts"
 import type { Self } from "../self.ts"
 
 /** The TPM as the broker tells of it. */
@@ -94,18 +94,25 @@ export async function pathsAsFacts(host: Host, paths: readonly string[]): Promis
 /** Digest and size of a file that may be large. */
 export async function digestFacts(context: Context, path: string): Promise<Fact[]> {
   const local = await context.host.local(path)
-  return local.state === "present" ? digestOfLocal(context, local.value) : [fact("digest", local)]
+  const own = local.state === "present" ? await ownDigest(context, local.value) : local
+  return asFacts(await context.host.orReader(own, reader => reader.digest(path, context.depth)))
 }
 
 /** The same for a path of the machine that runs this, whatever the host's root. */
-export async function digestOfLocal(context: Context, path: string): Promise<Fact[]> {
+export const digestOfLocal = async (context: Context, path: string): Promise<Fact[]> =>
+  asFacts(await ownDigest(context, path))
+
+const asFacts = (found: Found<FileDigest>): Fact[] =>
+  found.state === "present"
+    ? [known("digest", `sha256:${found.value.sha256}`), known("size", found.value.size)]
+    : [fact("digest", found)]
+
+async function ownDigest({ hasher, depth, signal }: Context, path: string): Promise<Found<FileDigest>> {
   try {
-    const file = { path: Buffer.from(path) }
-    const { sha256, size } = await context.hasher.file(file, context.depth, context.signal, () => undefined)
-    return [known("digest", `sha256:${sha256}`), known("size", size)]
+    return { state: "present", value: await hasher.file({ path: Buffer.from(path) }, depth, signal, () => undefined) }
   } catch (error) {
     if (!(error instanceof CannotHash)) throw error
-    return [fact("digest", refusalAsFound(error))]
+    return refusalAsFound(error)
   }
 }
 
@@ -126,8 +133,15 @@ export async function digestsOf(
     there.map(each => each.local),
   )
   for (const [i, { path }] of there.entries()) found.set(path, digests[i] ?? { state: "absent" })
+  for (const [path, own] of found) found.set(path, await orReadersDigest(context, path, own))
   return new Map(paths.map(path => [path, found.get(path) ?? { state: "absent" }]))
 }
+
+const orReadersDigest = ({ host, depth }: Context, path: string, own: Found<string>): Promise<Found<string>> =>
+  host.orReader(own, async reader => {
+    const said = await reader.digest(path, depth)
+    return said.state === "present" ? { state: "present", value: `sha256:${said.value.sha256}` } : said
+  })
 
 /** All in one round; one after the other only where one of them cannot be hashed. */
 async function hashEach(context: Context, locals: readonly string[]): Promise<Found<string>[]> {
@@ -148,8 +162,10 @@ async function hashEach(context: Context, locals: readonly string[]): Promise<Fo
   return found
 }
 
-const refusalAsFound = ({ obstacle, message }: CannotHash): Found<never> =>
-  obstacle === "absent" ? { state: "absent" } : { state: "unreadable", problem: message }
+function refusalAsFound({ obstacle, message, code, hint }: CannotHash): Found<never> {
+  if (obstacle === "absent") return { state: "absent" }
+  return { state: "unreadable", problem: code === "EACCES" || code === "EPERM" ? `${code}: ${hint}` : message }
+}
 
 /** The digest of what was read, in place of it. */
 export const contentDigest = (found: Found<Uint8Array>): Found<string> =>

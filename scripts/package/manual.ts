@@ -66,14 +66,18 @@ function agent(): Page {
         "Three services make it up, each with a user of its own: `assay-broker`, which alone opens the TPM and has no",
       ),
       inline(
-        "network; `assay-agent`, which has the network and no device; and what starts them. `assay join` lets the machine",
+        "network; `assay-reader`, which shows what root alone may see, question by question, and has no network either; and",
       ),
-      inline("in at a collector; `assay doctor` says what is missing, and the fix."),
+      inline(
+        "`assay-agent`, which has the network and no right at all. `assay join` lets the machine in at a collector;",
+      ),
+      inline("`assay doctor` says what is missing, and the fix."),
       ...files([
         ["/etc/assay/agent.toml", "the configuration: agent.toml(5)"],
         ["/var/lib/assay-agent", "the enrolment, and evidence that waits for the collector"],
         ["/var/lib/assay-broker", "the broker's sealed keys, and the event logs"],
         ["/run/assay-broker/broker.sock", "the one door to the TPM"],
+        ["/run/assay-reader/reader.sock", "where the reader is asked"],
         ["/usr/share/assay", "digests of the package's own files, and the IMA rule that covers its code"],
       ]),
       ...seeAlso("assay(1)", "agent.toml(5)", "collector(8)"),

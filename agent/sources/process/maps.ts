@@ -20,10 +20,14 @@ export const deletedMark = " (deleted)"
 const mapsLimit = 1 << 24
 const fileLimit = 4096
 
+/** Is the file in this state (host.ts) the one that maps calls so? Some file systems give maps another device: then it is not known. */
+export const isFileOf = (state: string, file: string): boolean => state.startsWith(`${file}:`)
+
 /** Each file in the process's memory, once. */
 export async function mapped(host: Host, folder: string): Promise<Found<readonly Mapped[]>> {
   const read = await host.readBytes(`${folder}/maps`, mapsLimit)
-  return read.state === "present" ? { state: "present", value: inMaps(read.value) } : read
+  const found = read.state === "present" ? ({ state: "present", value: inMaps(read.value) } as const) : read
+  return host.orReader(found, reader => reader.mapped(folder))
 }
 
 /** What the text of a maps file says; lines that are none are left out. */
@@ -51,7 +55,7 @@ function deviceNumber(major: string, minor: string): bigint {
 /** Each file that the process holds open, with what the kernel says of it. */
 export async function opened(host: Host, folder: string): Promise<Found<readonly Mapped[]>> {
   const listed = await host.list(`${folder}/fd`)
-  if (listed.state !== "present") return listed
+  if (listed.state !== "present") return host.orReader(listed, reader => reader.opened(folder))
   const found = new Map<string, Mapped>()
   for (const number of listed.value.slice(0, fileLimit)) {
     const link = await host.link(`${folder}/fd/${number}`)

@@ -60,6 +60,12 @@ export async function serversOn(host: Host): Promise<Servers> {
   return { servers, hidden: [...hidden].toSorted() }
 }
 
+/** The server in this folder of proc, if it is one. */
+export async function serverIn(host: Host, folder: string): Promise<Server[]> {
+  const exe = await host.link(`${folder}/exe`)
+  return exe.state === "present" ? serverAt(host, folder, exe.value) : []
+}
+
 async function serverAt(host: Host, folder: string, exe: string): Promise<Server[]> {
   const replaced = exe.endsWith(deletedMark)
   const executable = replaced ? exe.slice(0, -deletedMark.length) : exe

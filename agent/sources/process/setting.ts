@@ -4,10 +4,10 @@
  */
 import { createHash } from "node:crypto"
 import { posix } from "node:path"
-import { z } from "zod"
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Host } from "../../host.ts"
+import type { Found, Host } from "../../host.ts"
 import { contentDigest, fact, known } from "../source.ts"
+import { imageOf } from "./container.ts"
 import { type Server, wordsOf } from "./server.ts"
 
 const secret = /(?:api[-_]?key|token|secret|passw|credential|auth)/i
@@ -35,16 +35,21 @@ const quoted = (word: string): string => (/^[\w%+,./:=@^-]+$/.test(word) ? word 
 const telling =
   /^(?:LD_(?:PRELOAD|AUDIT|LIBRARY_PATH)|PYTHON(?:PATH|HOME|STARTUP|HASHSEED)|OPENSSL_(?:CONF|MODULES|ENGINES)|SSL_CERT_(?:FILE|DIR)|OMP_NUM_THREADS|(?:CUDA|CUBLAS|CUDNN|NVIDIA|NCCL|TORCH|PYTORCH|VLLM|SGLANG|OLLAMA|GGML|LLAMA|HF|HUGGING_FACE|TRANSFORMERS|TOKENIZERS|TRITON|TRT|TENSORRT|HIP|HSA|ROCR|ROCM|ROCBLAS|AMD|FLASHINFER|XFORMERS)_\w{1,64})$/
 
+/** The variables of an environment that change how models are run, secrets by their digest. */
+export const tellingVariables = (read: Found<Uint8Array>): readonly (readonly [string, Uint8Array])[] =>
+  wordsOf(read).flatMap(word => {
+    const at = word.indexOf("=")
+    const [name, value] = [word.slice(0, Math.max(at, 0)), word.slice(at + 1)]
+    return telling.test(name) ? [[name, Buffer.from(isSecret(name) ? told(value) : value, "latin1")] as const] : []
+  })
+
 /** Of the environment, what changes how models are run. */
 export async function environmentFacts(host: Host, { folder }: Server): Promise<Fact[]> {
   const read = await host.readBytes(`${folder}/environ`, 1 << 20)
-  if (read.state !== "present") return read.state === "absent" ? [] : [fact("environment", read)]
-  return wordsOf(read).flatMap(word => {
-    const at = word.indexOf("=")
-    const [name, value] = [word.slice(0, Math.max(at, 0)), word.slice(at + 1)]
-    if (!telling.test(name)) return []
-    return [known(`environment/${name}`, isSecret(name) ? told(value) : Buffer.from(value, "latin1"))]
-  })
+  const own = read.state === "present" ? ({ state: "present", value: tellingVariables(read) } as const) : read
+  const found = await host.orReader(own, reader => reader.environment(folder))
+  if (found.state !== "present") return found.state === "absent" ? [] : [fact("environment", found)]
+  return found.value.map(([name, value]) => known(`environment/${name}`, value))
 }
 
 const unitFolders = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"]
@@ -75,23 +80,7 @@ async function unitFileFacts(host: Host, unit: string): Promise<Fact[]> {
   return facts
 }
 
-const dockerContainer = z.object({ Image: z.string().regex(/^sha256:[0-9a-f]{64}$/) })
-
-/** Docker keeps the digest of a container's image where root alone can read it. */
 async function containerFacts(host: Host, id: string): Promise<Fact[]> {
-  const read = await host.readBytes(`/var/lib/docker/containers/${id}/config.v2.json`, 1 << 20)
-  if (read.state !== "present") return [known("container", "yes"), fact("container/image", read)]
-  const parsed = dockerContainer.safeParse(jsonIn(read.value))
-  const image = parsed.success
-    ? ({ state: "present", value: parsed.data.Image } as const)
-    : ({ state: "unreadable", problem: "config.v2.json names no image" } as const)
-  return [known("container", "docker"), fact("container/image", image)]
-}
-
-function jsonIn(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString("utf8"))
-  } catch {
-    return undefined
-  }
+  const image = await imageOf(host, id)
+  return [known("container", image.state === "present" ? "docker" : "yes"), fact("container/image", image)]
 }
