@@ -1,0 +1,120 @@
+/** What if the world around the machine fails: the network, the clock, the disk, the lid? Nothing is lost, and no alarm is raised. */
+import { setTimeout as delay } from "node:timers/promises"
+import { z } from "zod"
+import { type Case, found, good, must, notFound } from "../case.ts"
+import { until } from "../machine.ts"
+import { describe, type Site } from "../site.ts"
+
+const agentStatus = z.object({
+  agent: z.object({
+    spool: z.object({ waiting: z.number(), acknowledged: z.number() }),
+    connection: z.object({ state: z.string() }),
+  }),
+})
+
+type Spool = { readonly waiting: number; readonly connected: boolean }
+
+async function spoolOf({ machine }: Site): Promise<Spool> {
+  const said = await machine.run("assay status --agent-config /etc/assay/agent.toml --json", { good: [0, 3] })
+  const { agent } = agentStatus.parse(JSON.parse(said.out))
+  return { waiting: agent.spool.waiting, connected: agent.connection.state === "connected" }
+}
+
+const kept = (site: Site): number => Number(site.rows("SELECT count(*) AS n FROM evidence")[0]?.["n"])
+
+const network: Case = {
+  name: "network cut",
+  says: "what was made meanwhile comes in order, nothing is lost, a late answer is history",
+  leaves: "as it was",
+  run: async site => {
+    const offline = site.soak ? 3600 : 60
+    await site.collect({ every: 3600, deadline: 20, stale: 7200 })
+    await until(async () => (await spoolOf(site)).connected, 180, "the agent did not connect")
+    const before = kept(site)
+    const asked = site.verdict()
+    await delay(1000) // the question is there; its answer is not made yet
+    await site.machine.network(false)
+    const late = await asked
+    must(late.tier === "unanswered", `an answer came through a cut cable: ${describe(late)}`)
+    await delay(offline * 1000)
+    const { waiting } = await spoolOf(site)
+    must(waiting > 1, `${waiting} pieces wait after ${offline} s`)
+    await site.machine.network(true)
+    const drained = async (): Promise<boolean> => {
+      const now = await spoolOf(site)
+      return now.connected && now.waiting === 0
+    }
+    await until(drained, 400, "the spool did not drain")
+    await site.collect()
+    const verdict = await site.answer()
+    good(verdict)
+    notFound(verdict, /^chain\.gap$/)
+    const { gaps } = await site.status()
+    must(gaps.length === 0, `gaps: ${JSON.stringify(gaps)}`)
+    const came = kept(site) - before
+    must(came > waiting, `${waiting} waited, ${came} came`)
+    return `${waiting} pieces waited, ${came} came`
+  },
+}
+
+const clock: Case = {
+  name: "clock set back",
+  says: "a year: evidence is as fresh as its nonce, and the clock is a finding",
+  leaves: "as it was",
+  run: async site => {
+    try {
+      await site.machine.run("date -s '1 year ago'")
+      const verdict = await site.answer()
+      good(verdict)
+      found(verdict, "time.behind")
+    } finally {
+      await site.machine.run(`date -s @${Math.floor(Date.now() / 1000)}`)
+    }
+    const back = await site.answer()
+    good(back)
+    notFound(back, /^time\./)
+    return "found, and gone"
+  },
+}
+
+const diskFull: Case = {
+  name: "disk full",
+  says: "said clearly, nothing is damaged, and all goes on once there is room",
+  leaves: "as it was",
+  run: async site => {
+    const { machine } = site
+    const since = await machine.says("date +%s")
+    await machine.run("dd if=/dev/zero of=/fill bs=1M; dd if=/dev/zero of=/fill-rest bs=4096; sync", { good: [0, 1] })
+    const free = await machine.says("df --output=avail / | tail -n 1")
+    must(Number(free) < 64, `${free} KiB are free still`)
+    await machine.network(false)
+    await delay(40_000) // reports cannot be kept
+    await machine.network(true)
+    const verdict = await site.answer("quick", 400)
+    const said = await machine.says(`journalctl -u assay-agent -u assay-broker --since @${since} -o cat --no-pager`)
+    await machine.run("rm -f /fill /fill-rest; sync")
+    good(await site.answer("quick", 400))
+    must(/ENOSPC|no space|room/i.test(said), `nothing was said of the disk:\n${said}`)
+    const damaged = await machine.says("ls /var/lib/assay-agent/spool/damaged | wc -l")
+    must(damaged === "0", "the spool is damaged")
+    return `overall ${verdict.tier} meanwhile`
+  },
+}
+
+const suspend: Case = {
+  name: "suspend",
+  says: "asleep (S3) and awake: a new log of the same boot, no alarm",
+  leaves: "as it was",
+  run: async site => {
+    const counters = (): Promise<string> =>
+      site.machine.says("tpm2_readclock | grep -E 'reset_count|restart_count' | tr -s ' \\n' ' '")
+    const before = await counters()
+    await site.machine.sleep(3)
+    const after = await counters()
+    must(before !== after, `the TPM did not notice: ${after}`)
+    good(await site.answer("quick", 400))
+    return after.trim()
+  },
+}
+
+export const worldCases: readonly Case[] = [network, clock, diskFull, suspend]

@@ -1,0 +1,62 @@
+/**
+ * How does a bare machine become an attester? As docs/install.md says: the package, one invitation, and the agent runs. What is
+ * special here is told to systemd and to the agent's configuration: a software TPM, and reports more often than once an hour.
+ */
+import { execFileSync } from "node:child_process"
+import { basename, dirname, join } from "node:path"
+import { modelsUuid } from "./machine.ts"
+import { person, type Site } from "./site.ts"
+
+/** The files go as a disk that holds a tar archive. */
+export function deliver(folder: string, files: readonly string[]): void {
+  const args = files.flatMap(file => ["-C", dirname(file), basename(file)])
+  execFileSync("tar", ["--blocking-factor=2048", "-cf", join(folder, "delivery.raw"), ...args])
+}
+
+const configuration = `
+reports = { every = 10 }
+hash = { recheck = 60 }
+
+[tpm]
+broker = "/run/assay-broker/broker.sock"
+
+[[weights]]
+name = "plain"
+path = "/srv/models/plain"
+
+[[weights]]
+name = "protected"
+path = "/srv/models/protected"
+`
+
+/** As the policy that comes with the package says, and for the models' file system the kernel's own digests. */
+const imaPolicy = `
+sed "s/ASSAY_CODE/$(id -u assay-code)/" /usr/share/assay/ima-policy >> /etc/ima/ima-policy
+echo 'measure func=FILE_CHECK mask=MAY_READ fsuuid=${modelsUuid} digest_type=verity template=ima-ngv2' >> /etc/ima/ima-policy`
+
+/** Installs, joins and waits until the agent runs. */
+export async function install(site: Site): Promise<void> {
+  const { machine } = site
+  await machine.run("mkdir -p /root/delivery && tar -C /root/delivery -xf /dev/disk/by-id/virtio-delivery")
+  await machine.run(`mkdir -p /etc/systemd/system/assay-broker.service.d
+cat > /etc/systemd/system/assay-broker.service.d/vm.conf <<'END'
+[Service]
+ExecStart=
+ExecStart=/usr/lib/assay/node /usr/lib/assay/code/agent/broker/main.js --state /var/lib/assay-broker --tcti device:/dev/tpmrm0 --software-tpm
+END`)
+  await machine.run("cd /root/delivery && DEBIAN_FRONTEND=noninteractive apt-get install -y ./assay_*.deb")
+  await machine.run(`cat > /etc/assay/agent.toml <<'END'${configuration}END`)
+  await site.assay([
+    "roots",
+    "add",
+    join(site.folder, "authority-root.pem"),
+    "--by",
+    person,
+    "--reason",
+    "our own TPMs",
+  ])
+  const { out } = await site.assay(["invite", "--by", person])
+  await machine.run(`assay join --config /etc/assay/agent.toml <<'END'\n${out.trim()}\nEND`)
+  await machine.run(imaPolicy)
+  await machine.run("systemctl restart assay-agent")
+}
