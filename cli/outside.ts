@@ -51,7 +51,7 @@ export async function askOutside(options: Given, terminal: Terminal): Promise<Ex
     const told = await whoIs(relay, token, options.attester)
     const unfit = whyNotToAsk(told.identity, options.attester)
     if (unfit.length > 0) return conclude(refusal(unfit), told, options, terminal)
-    const asked = question()
+    const asked = question(terminal.now())
     const untrusted = await answerTo(relay, token, asked, told.identity, options)
     if (options.out !== undefined) await keep(options.out, untrusted, told.identity, asked, terminal)
     const ak = pinnedAk ?? fromBase64(told.identity.akPublic)
@@ -100,8 +100,9 @@ function whyNotToAsk(identity: Identity, attester: string): Finding[] {
 
 type Question = Asked & { kind: "nonce" }
 
-const question = (): Question => ({
+const question = (issued: number): Question => ({
   kind: "nonce",
+  issued,
   nonce: new Uint8Array(randomBytes(32)),
   channel: "not checkable",
   credential: new Uint8Array(randomBytes(32)),

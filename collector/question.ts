@@ -33,15 +33,15 @@ export async function questionOf(
   received: number,
 ): Promise<Question> {
   if (challenge !== "none of this connection" && received <= challenge.expires)
-    return { asked: nonceAsked(challenge.nonce, channel), timely: true, nonce: challenge, missing: undefined }
+    return { asked: nonceAsked(challenge, channel), timely: true, nonce: challenge, missing: undefined }
   if (body.kind === "report") return { asked: { kind: "nothing" }, timely: false, nonce: null, missing: undefined }
   const issued = await store.nonce(fromBase64(body.nonce))
   if (issued?.attester === claimedAttester)
-    return { asked: nonceAsked(issued.nonce, issued.channel), timely: false, nonce: issued, missing: undefined }
+    return { asked: nonceAsked(issued, issued.channel), timely: false, nonce: issued, missing: undefined }
   const missing = finding("nonce.unknown", "nonce", "a nonce that is not open", "one that this attester was given")
   return { asked: { kind: "nothing" }, timely: false, nonce: null, missing }
 }
 
-const nonceAsked = (nonce: Uint8Array, channel: Uint8Array): Asked => ({
-  ...{ kind: "nonce", nonce, channel, credential: noSecret },
+const nonceAsked = ({ nonce, issued }: Pick<Nonce, "nonce" | "issued">, channel: Uint8Array): Asked => ({
+  ...{ kind: "nonce", nonce, channel, credential: noSecret, issued },
 })

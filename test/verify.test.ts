@@ -198,6 +198,11 @@ describe("each single wrong thing has its own finding", () => {
     expect(await attested({}, { now: now - 4 * 60_000 })).toEqual(["authentic"])
   })
 
+  test("a clock that is behind: an answer is not made before it was asked for", async () => {
+    expect(await attested({}, asking({ issued: now + 10 * 60_000 }))).toEqual(["authentic", "time.behind"])
+    expect(await attested({}, asking({ issued: now + 4 * 60_000 }))).toEqual(["authentic"])
+  })
+
   test("a payload of another type", async () =>
     expect(await attested({ payloadType: payloadTypes.result })).toEqual(["refused", "evidence.malformed"]))
 })

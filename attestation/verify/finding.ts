@@ -185,6 +185,11 @@ export const findings = {
     "the attester's clock is ahead of the verifier's",
     "set the clocks of both machines (NTP)",
   ),
+  "time.behind": row(
+    "warns",
+    "the attester's clock is behind: it says that it answered before it was asked",
+    "set the clocks of both machines (NTP)",
+  ),
   "chain.replayed": row(
     "refuses",
     "the same place in the chain was seen before with other evidence",

@@ -39,6 +39,8 @@ export type Asked =
       readonly nonce: Uint8Array
       readonly channel: Uint8Array | "not checkable"
       readonly credential: Uint8Array
+      /** milliseconds since 1970, by this verifier's clock; left out where it is not known when the nonce was drawn */
+      readonly issued?: number
     }
   | { readonly kind: "nothing" }
 
@@ -80,7 +82,7 @@ export type Outcome =
   | { readonly authentic: true; readonly evidence: VerifiedEvidence }
   | { readonly authentic: false; readonly findings: readonly Finding[] }
 
-/** The most that the attester's clock may be ahead, in milliseconds. */
+/** The most that the attester's clock may be ahead or behind, in milliseconds. */
 const tolerance = 5 * 60_000
 
 /** Judges `untrusted` against what is `expected`. Never throws for what the evidence holds. */
@@ -119,7 +121,7 @@ function examine(untrusted: UntrustedEvidence, expected: Expected, own: Circumst
     ...aboutQuote,
     ...aboutAudit,
     ...aboutLogs,
-    ...checkTime(body, expected.now),
+    ...checkTime(body, expected),
   ]
   if (refused(found) || !quote) return { authentic: false, findings: found }
   const quotedPcrs = valuesOf(payload) as unknown as QuotedPcrs
@@ -256,7 +258,12 @@ function checkValues(payload: Payload, { selections, pcrDigest }: Quote, ak: Pub
 const valuesOf = (payload: Payload): ReadonlyMap<number, Uint8Array> =>
   new Map(payload.quote.pcrs.map(([pcr, value]) => [pcr, fromHex(value)]))
 
-function checkTime(body: Body, now: number): Finding[] {
-  if (Date.parse(body.made) <= now + tolerance) return []
-  return [finding("time.ahead", "clock", body.made, `at most ${new Date(now + tolerance).toISOString()}`)]
+/** What answers a nonce was not made before it was drawn, whatever its maker's clock says. */
+function checkTime(body: Body, { now, asked }: Expected): Finding[] {
+  const made = Date.parse(body.made)
+  const instant = (time: number): string => new Date(time).toISOString()
+  if (made > now + tolerance) return [finding("time.ahead", "clock", body.made, `at most ${instant(now + tolerance)}`)]
+  const earliest = asked.kind === "nonce" && asked.issued !== undefined ? asked.issued - tolerance : -Infinity
+  if (made >= earliest) return []
+  return [finding("time.behind", "clock", body.made, `at least ${instant(earliest)}`)]
 }
