@@ -41,7 +41,10 @@ type Told = (row: Row) => void
 export async function runCases(site: Site, chosen: readonly Case[], artefacts: string, told: Told): Promise<Row[]> {
   const rows: Row[] = []
   let left: Case["leaves"] | "unknown" = "as it was"
-  const add = (row: Row): void => void (rows.push(row), told(row))
+  const add = (row: Row): void => {
+    rows.push(row)
+    told(row)
+  }
   for (const each of chosen) {
     const fresh = left === "as it was" || (left === "contraindicated" && each.leaves === "contraindicated")
     if (!fresh && (!each.boots || left === "unknown")) add(await restored(site, artefacts, left))
