@@ -58,7 +58,9 @@ export async function askOutside(options: Given, terminal: Terminal): Promise<Ex
     const keys = { attester: options.attester, ak, evidenceKey: "as quoted" } as const
     const { pcrs, logPcr } = options
     const outcome = verify(untrusted, { keys, asked, pcrs, logPcr, audience: "anyone", now: terminal.now() })
-    const appraisal = outcome.authentic ? judge(outcome.evidence, reference, circumstancesOf(options)) : undefined
+    const appraisal = outcome.authentic
+      ? judge(outcome.evidence, { reference, approvals: "ungoverned" }, circumstancesOf(options))
+      : undefined
     return conclude({ outcome, appraisal, reference, asked, attesterPinned: true }, told, options, terminal)
   } finally {
     relay.close()

@@ -4,7 +4,7 @@
  */
 import { createPublicKey } from "node:crypto"
 import { z } from "zod"
-import { type Appraisal, appraise, type Tier } from "../attestation/appraise/appraise.ts"
+import { type Appraisal, appraise, type Context, type Tier } from "../attestation/appraise/appraise.ts"
 import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
 import { continuity } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
@@ -102,7 +102,7 @@ async function verifyFiles(options: Given, terminal: Terminal): Promise<Exit> {
   const { pcrs, logPcr } = options
   const audience = options.audience === undefined ? "anyone" : { named: options.audience }
   const outcome = verify(untrusted, { keys, asked, pcrs, logPcr, audience, now })
-  const appraisal = outcome.authentic ? judge(outcome.evidence, reference, []) : undefined
+  const appraisal = outcome.authentic ? judge(outcome.evidence, { reference, approvals: "ungoverned" }, []) : undefined
   const judged: Judged = { outcome, appraisal, reference, asked, attesterPinned: options.attester !== undefined }
   if (options.json) writeJsonLine(terminal, forScripts(judged))
   else writeJudged(terminal.out, judged)
@@ -133,11 +133,11 @@ function demandSecret(claimedCredential: "none" | "recovered", { secret }: Given
 /** What a verifier without history or endorsement can say of `evidence`. */
 export function judge(
   evidence: VerifiedEvidence,
-  reference: Reference | "none recorded",
+  { reference, approvals }: Pick<Context, "reference" | "approvals">,
   circumstances: readonly Finding[],
 ): Appraisal {
   const findings = [...continuity("nothing seen", evidence), ...circumstances]
-  return appraise(evidence, { reference, endorsement: { kind: "unendorsed" }, findings })
+  return appraise(evidence, { reference, approvals, endorsement: { kind: "unendorsed" }, findings })
 }
 
 /** The exit for a judgement; with `strict` a warning is not acceptable. */

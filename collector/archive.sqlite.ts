@@ -194,11 +194,12 @@ function record(db: Database, entry: Entry): Recorded {
   if (entry.nonce !== null && !redeem(db, entry.nonce, entry.attester)) return "spent"
   insert(db, entry)
   mindGaps(db, entry)
-  const { state, resetCount, fresh } = entry.standing.after
+  const { state, resetCount, fresh, under } = entry.standing.after
   db.run(
-    `INSERT INTO standing (attester, version, state, reset, fresh) VALUES (?, ?, ?, ?, ?) ON CONFLICT (attester)
-     DO UPDATE SET version = excluded.version, state = excluded.state, reset = excluded.reset, fresh = excluded.fresh`,
-    ...[entry.attester, now + 1, state, resetCount, fresh],
+    `INSERT INTO standing (attester, version, state, reset, fresh, under) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (attester)
+     DO UPDATE SET version = excluded.version, state = excluded.state, reset = excluded.reset, fresh = excluded.fresh,
+       under = excluded.under`,
+    ...[entry.attester, now + 1, state, resetCount, fresh, under],
   )
   return "recorded"
 }

@@ -2,11 +2,17 @@
  * What follows from evidence that is authentic? Whether it continues what was seen, whether it is acceptable, what result is
  * signed, and how the attester stands after it: decided from one state of the store, and written only if that still holds.
  */
-import { type Appraisal, appraise, type Endorsement, type Tier } from "../attestation/appraise/appraise.ts"
-import { authorityOf, verdictOf, writeResult } from "../attestation/appraise/result.ts"
-import { after } from "../attestation/appraise/state.ts"
+import {
+  type Appraisal,
+  type Approvals,
+  appraise,
+  type Endorsement,
+  type Tier,
+} from "../attestation/appraise/appraise.ts"
+import { custodyIn, policyIn, type Result, verdictOf, writeResult } from "../attestation/appraise/result.ts"
+import { after, approvable } from "../attestation/appraise/state.ts"
 import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
-import { payloadTypes, seal } from "../attestation/protocol/dsse.ts"
+import { keyIdOf, payloadTypes, seal } from "../attestation/protocol/dsse.ts"
 import { auditContinuity, continuity, type History, type Seen } from "../attestation/verify/continuity.ts"
 import { type Finding, finding, refused } from "../attestation/verify/finding.ts"
 import type { VerifiedEvidence } from "../attestation/verify/verify.ts"
@@ -17,7 +23,13 @@ import type { Enrolment, Entry, Gap, Neighbours, Store, VersionedStanding } from
 import type { Retirement } from "./trust.ts"
 
 /** Who concludes: named in every result. `build` is the SHA-256 of its own code. */
-export type Verifier = { readonly version: string; readonly build: string; readonly key: ResultKey }
+export type Verifier = {
+  readonly version: string
+  readonly build: string
+  readonly key: ResultKey
+  /** what is approved now */
+  readonly approvals: () => Approvals | "ungoverned"
+}
 
 /** Authentic evidence with what belongs to it. */
 export type Case = {
@@ -134,7 +146,9 @@ function entryFrom(
 ): { entry: Entry; findings: readonly Finding[] } {
   const { evidence, enrolment, question, received } = given
   const { body, quote, digest } = evidence
-  const appraisal = appraise(evidence, { reference, endorsement, findings: [...breaks, ...gaps.map(openGap)] })
+  const approvals = verifier.approvals()
+  const found = [...breaks, ...gaps.map(openGap)]
+  const appraisal = appraise(evidence, { reference, approvals, endorsement, findings: found })
   const asked = question.timely ? (question.nonce?.issued ?? null) : null
   const entry: Entry = {
     digest,
@@ -153,11 +167,14 @@ function entryFrom(
     log: evidence.log,
     bootLogs: given.bootLogs,
     tier: appraisal.tier,
-    result: resultOf(verifier, given, appraisal, reference),
+    result: resultOf(verifier, given, appraisal, { reference, approvals }),
     gap: gapBefore(breaks, evidence),
     standing: {
       version: standing.version,
-      after: after(standing, { tier: appraisal.tier, resetCount: quote.clock.resetCount, asked }),
+      after: after(standing, {
+        ...{ tier: appraisal.tier, resetCount: quote.clock.resetCount, asked },
+        ...{ under: appraisal.force?.current.note ?? null, approvable: approvable(appraisal.findings) },
+      }),
     },
   }
   return { entry, findings: appraisal.findings }
@@ -171,11 +188,13 @@ function gapBefore(breaks: readonly Finding[], { body: { chain } }: VerifiedEvid
   return { missing: chain.previous ?? chain.predecessor?.digest ?? null }
 }
 
+type Compared = { readonly reference: Reference | "none recorded"; readonly approvals: Approvals | "ungoverned" }
+
 function resultOf(
   verifier: Verifier,
   { evidence: { body, digest }, question, received }: Case,
   appraisal: Appraisal,
-  reference: Reference | "none recorded",
+  { reference, approvals }: Compared,
 ): Uint8Array {
   const payload = writeResult({
     attester: body.attester,
@@ -184,11 +203,17 @@ function resultOf(
     asked: question.nonce ? instantOf(question.nonce.issued) : null,
     received: instantOf(received),
     ...verdictOf(appraisal),
-    authority: authorityOf(body.attester),
+    custody: [...custodyIn(appraisal), custodyOfResults(verifier)],
+    policy: policyIn(approvals),
     reference: reference === "none recorded" ? null : referenceDigest(reference),
     verifier: { version: verifier.version, build: verifier.build },
   })
   return seal(payloadTypes.result, payload, verifier.key.publicKey, verifier.key.sign)
 }
+
+/** The result's own signature rests on a file of this collector's. */
+const custodyOfResults = ({ key }: Verifier): Result["custody"][number] => ({
+  ...{ signs: "result", key: keyIdOf(key.publicKey), class: "file", chain: ["the verifier's own word"] },
+})
 
 const instantOf = (time: number): string => new Date(time).toISOString()

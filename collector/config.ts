@@ -23,6 +23,8 @@ export const defaults = Object.freeze({
   /** what invitations say; port 0 is the one listened on */
   advertise: Object.freeze({ port: 0 }),
   challenge: Object.freeze({ every: 300, deadline: 600, stale: 900 }),
+  /** "": nobody's approval counts yet */
+  policy: Object.freeze({ root: "" }),
   invitation: Object.freeze({ lifetime: 86_400 }),
   /** the PCR that holds every attester's log, what else each quote must cover, and which defects of firmware are lived with */
   evidence: Object.freeze({
@@ -77,6 +79,15 @@ export const file = z.strictObject({
       every: seconds.default(defaults.challenge.every),
       deadline: seconds.default(defaults.challenge.deadline),
       stale: whole(1, 604_800).default(defaults.challenge.stale),
+    })
+    .prefault({}),
+  /** whose approval counts: the SHA-256 of the first policy's text, which a person compared */
+  policy: z
+    .strictObject({
+      root: z
+        .string()
+        .regex(/^(sha256:[0-9a-f]{64})?$/, "not a digest like sha256:…")
+        .default(defaults.policy.root),
     })
     .prefault({}),
   invitation: z.strictObject({ lifetime: whole(60, 2_592_000).default(defaults.invitation.lifetime) }).prefault({}),

@@ -16,8 +16,10 @@ import type { Configuration } from "./config.ts"
 import { lockFolder } from "./database.ts"
 import { Buffered } from "./delivery.ts"
 import { Fleet } from "./fleet.ts"
+import { Governor } from "./governor.ts"
 import { judgeOver } from "./judge.ts"
 import { resultKey } from "./keys.ts"
+import { Ledger } from "./ledger.ts"
 import type { Parts } from "./parts.ts"
 import { serve } from "./serve.ts"
 import { openSqlite } from "./sqlite.ts"
@@ -90,11 +92,13 @@ async function assemble(
   const tls = tlsIdentity(config.state)
   const store = openSqlite(join(config.state, "collector.db"))
   ending.push(() => store.close())
-  const verifier: Verifier = { version, build: ownBuild(), key }
+  const ledger = new Ledger()
+  const governor = await Governor.over({ store, ledger, now }, config.policy.root.replace("sha256:", "") || null)
+  const verifier: Verifier = { version, build: ownBuild(), key, approvals: () => governor.approvals() }
   const fleet = new Fleet(config.challenge.every)
   ending.push(() => fleet.stop())
   const parts: Parts = {
-    ...{ config, store, fleet, now, say, resultKey: key.publicKey },
+    ...{ config, store, fleet, governor, ledger, now, say, resultKey: key.publicKey },
     judge: judgeOver(
       store,
       verifier,

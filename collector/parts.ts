@@ -3,7 +3,9 @@ import type { Allowance } from "./allowance.ts"
 import type { Configuration } from "./config.ts"
 import type { Buffered } from "./delivery.ts"
 import type { Fleet } from "./fleet.ts"
+import type { Governor } from "./governor.ts"
 import type { Judge } from "./judge.ts"
+import type { Ledger } from "./ledger.ts"
 import type { Store } from "./store.ts"
 
 export type Parts = {
@@ -11,6 +13,10 @@ export type Parts = {
   readonly store: Store
   readonly judge: Judge
   readonly fleet: Fleet
+  /** what is approved */
+  readonly governor: Governor
+  /** takes what must be shown later */
+  readonly ledger: Ledger
   /** bytes of evidence on their way, over all connections */
   readonly buffered: Buffered
   /** questions of outside verifiers, by token */

@@ -11,6 +11,7 @@ const standingRow = z
     state: z.enum(["unknown", "affirming", "warning", "contraindicated"]),
     reset: z.int(),
     fresh: z.int().nullable(),
+    under: z.string().nullable(),
   })
   .transform(({ reset, ...same }): VersionedStanding => ({ ...same, resetCount: reset }))
 
@@ -29,7 +30,7 @@ const incidentRow = z.strictObject({
 
 export function register(db: Database): Register {
   const standing = (attester: string): VersionedStanding =>
-    db.one(standingRow, "SELECT version, state, reset, fresh FROM standing WHERE attester = ?", attester) ?? {
+    db.one(standingRow, "SELECT version, state, reset, fresh, under FROM standing WHERE attester = ?", attester) ?? {
       ...unknown,
       version: 0,
     }
@@ -48,8 +49,8 @@ export function register(db: Database): Register {
           ...[at, by, reason, attester],
         )
         db.run(
-          "UPDATE standing SET version = version + 1, state = ?, reset = ?, fresh = ? WHERE attester = ?",
-          ...[after.state, after.resetCount, after.fresh, attester],
+          "UPDATE standing SET version = version + 1, state = ?, reset = ?, fresh = ?, under = ? WHERE attester = ?",
+          ...[after.state, after.resetCount, after.fresh, after.under, attester],
         )
       }),
     gaps: async (attester, limit) => db.all(gapRow, `${open} ORDER BY opened LIMIT ?`, attester, limit),

@@ -144,8 +144,24 @@ ALTER TABLE evidence ADD COLUMN audit TEXT CHECK (length(audit) = 20);
 CREATE INDEX evidence_audit ON evidence (attester, reset, restart, clock) WHERE audit IS NOT NULL;
 `
 
+const approvalTables = ["note", "gap_plan"]
+
+/** `under`: the note in force when an attester was contraindicated by nothing but what is approved. */
+const fifth = `
+CREATE TABLE note (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, origin TEXT NOT NULL, digest TEXT NOT NULL UNIQUE, at INTEGER NOT NULL,
+  bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE gap_plan (
+  id INTEGER PRIMARY KEY, gap TEXT NOT NULL, owner TEXT NOT NULL, closes TEXT NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL,
+  at INTEGER NOT NULL
+) STRICT;
+ALTER TABLE standing ADD COLUMN under TEXT;
+${guards(approvalTables)}
+`
+
 /** Step i brings a store from version i to i + 1. */
-export const schema: readonly string[] = [first, second, third, fourth]
+export const schema: readonly string[] = [first, second, third, fourth, fifth]
 
 /** The tables whose rows are never changed. */
-export const appendOnlyTables: readonly string[] = [...appendOnly, ...trustTables, ...bootLogTables]
+export const appendOnlyTables: readonly string[] = [...appendOnly, ...trustTables, ...bootLogTables, ...approvalTables]

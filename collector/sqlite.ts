@@ -1,8 +1,9 @@
 /**
  * How is the store kept on one machine? In one SQLite file: `admission.sqlite.ts` holds who was let in, `archive.sqlite.ts` what
- * they showed, `register.sqlite.ts` how they stand, `trust.sqlite.ts` who is trusted. What must hold of them is in `store.ts`.
+ * they showed, `register.sqlite.ts` how they stand, `trust.sqlite.ts` who is trusted, `approval.sqlite.ts` what was approved. What must hold of them is in `store.ts`.
  */
 import { admission } from "./admission.sqlite.ts"
+import { approval } from "./approval.sqlite.ts"
 import { archive } from "./archive.sqlite.ts"
 import { Database } from "./database.ts"
 import { register } from "./register.sqlite.ts"
@@ -17,6 +18,7 @@ export function openSqlite(path: string): Store {
     ...archive(db),
     ...register(db),
     ...trust(db),
+    ...approval(db),
     close: async () => db.close(),
   })
 }

@@ -11,6 +11,7 @@ import type { BootLogName } from "../attestation/protocol/evidence.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
+import type { Approval } from "./approval.ts"
 import type { Trust } from "./trust.ts"
 
 /** `id` is the SHA-256 of the token, in hex: the token itself is never kept. */
@@ -218,6 +219,6 @@ export interface Register {
   reference(attester: string): Promise<Uint8Array | undefined>
 }
 
-export interface Store extends Admission, Archive, Register, Trust {
+export interface Store extends Admission, Archive, Register, Trust, Approval {
   close(): Promise<void>
 }

@@ -1,7 +1,7 @@
 /** Does a verdict follow from what was measured and recorded, with every event appraised and every gap named? */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type Appraisal, appraise, type Context, tiers } from "../attestation/appraise/appraise.ts"
-import { authorityOf, readResult, type Result, verdictOf, writeResult } from "../attestation/appraise/result.ts"
+import { custodyIn, readResult, type Result, verdictOf, writeResult } from "../attestation/appraise/result.ts"
 import { propose, type Reference } from "../attestation/pins/reference.ts"
 import type { LogEvent, Measurement } from "../attestation/protocol/event.ts"
 import { finding } from "../attestation/verify/finding.ts"
@@ -31,6 +31,7 @@ async function verified(): Promise<VerifiedEvidence> {
 const accepted = { kind: "accepted", by: "a person", reason: "bought from its maker" } as const
 const context = (change: Partial<Context> = {}): Context => ({
   reference,
+  approvals: "ungoverned",
   endorsement: accepted,
   findings: [],
   ...change,
@@ -259,7 +260,8 @@ describe("a result", () => {
     asked: made,
     received: made,
     ...verdictOf(appraisal),
-    authority: authorityOf(machine.keys.attester),
+    custody: custodyIn(appraisal),
+    policy: null,
     reference: null,
     verifier: { version: "0", build: "00".repeat(32) },
   })
@@ -276,7 +278,9 @@ describe("a result", () => {
   })
 
   test("names nobody for whose hash and whose pin", () =>
-    expect(authorityOf("x")).toMatchObject({ hash: null, pin: null, key: { name: "x" } }))
+    expect(judged(evidence.events).authority).toMatchObject({
+      ...{ hash: null, pin: null, key: { name: machine.keys.attester } },
+    }))
 
   test("C23 stays readable whatever hostile evidence holds, and counts what it leaves out", () => {
     const long = "𝄞".repeat(2048)

@@ -60,6 +60,8 @@ const rows = [
   "INSERT INTO alias VALUES ('a', 'b', 1)",
   "INSERT INTO boot_log VALUES ('d', NULL, 0, x'00')",
   "INSERT INTO shown_log VALUES (1, 'a', 'ima', 1, 'd')",
+  "INSERT INTO note VALUES (1, 'pin', 'o/p', 'd', 1, x'00')",
+  "INSERT INTO gap_plan VALUES (1, 'g', 'o', '2026-01-01', 'b', 'r', 1)",
 ]
 
 test("C14 evidence, enrolments and results are neither changed, deleted nor replaced", () => {

@@ -56,7 +56,7 @@ function entry(attester: string, { version = 0, sequence = "1", clockAt = 1n, ..
       tier: "warning",
       result: bytes("result"),
     },
-    ...{ gap: null, standing: { version, after: { state: "warning", resetCount: 1, fresh: 3000 } } },
+    ...{ gap: null, standing: { version, after: { state: "warning", resetCount: 1, fresh: 3000, under: null } } },
     ...more,
   }
 }
@@ -333,10 +333,16 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
       expect(await store.gaps(attester, 9)).toMatchObject([{ missing: null }])
       await store.clear(
         { attester, at: 6000, by: "Olga", reason: "looked" },
-        { state: "unknown", resetCount: 1, fresh: null },
+        { state: "unknown", resetCount: 1, fresh: null, under: null },
       )
       expect(await store.gaps(attester, 9)).toEqual([])
-      expect(await store.standing(attester)).toEqual({ state: "unknown", resetCount: 1, fresh: null, version: 4 })
+      expect(await store.standing(attester)).toEqual({
+        state: "unknown",
+        resetCount: 1,
+        fresh: null,
+        under: null,
+        version: 4,
+      })
     })
 
     test("an attester of which nothing is known stands so", async () => {

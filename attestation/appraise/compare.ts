@@ -9,7 +9,7 @@ import { type Finding, finding } from "../verify/finding.ts"
  */
 const passing: ReadonlySet<string> = new Set(["loaded"])
 
-export const comesAndGoes = ({ source }: Measurement): boolean => passing.has(source)
+export const comesAndGoes = ({ source }: Pick<Measurement, "source">): boolean => passing.has(source)
 
 /** The differences of one measurement from what was recorded of the same source and subject. */
 export function differences(measured: Measurement, recorded: Measurement): Finding[] {

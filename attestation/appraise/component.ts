@@ -1,5 +1,7 @@
-/** What is one part of a verdict? Who appraises each: `appraise.ts`, `boot.ts`. */
-import { type Finding, findings } from "../verify/finding.ts"
+/** What is one part of a verdict? A tier, words, and findings. How parts are judged: `appraise.ts`, `pinned.ts`. */
+import { keyOfMeasurement } from "../pins/reference.ts"
+import type { Measurement } from "../protocol/event.ts"
+import { type Finding, finding, findings } from "../verify/finding.ts"
 
 /** The tiers of an attestation result (draft-ietf-rats-ar4si), best first; `none`: nothing can be said. */
 export const tiers = ["affirming", "warning", "none", "contraindicated"] as const
@@ -13,9 +15,15 @@ export type Component = {
   readonly findings: readonly Finding[]
 }
 
-/** The tier that `found` leaves, where `best` is what nothing found would give. */
+/** The best tier that these findings leave. */
 export function tierOf(found: readonly Finding[], best: Tier): Tier {
   const effects = found.map(each => findings[each.id].effect)
   if (effects.includes("contraindicates") || effects.includes("refuses")) return "contraindicated"
   return effects.includes("warns") ? "warning" : best
 }
+
+/** What was there and could not be read. */
+export const unreadable = (present: readonly Measurement[]): Finding[] =>
+  present
+    .filter(each => each.state === "unreadable")
+    .map(each => finding("source.unreadable", keyOfMeasurement(each), "unreadable", "readable"))

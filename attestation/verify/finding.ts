@@ -196,9 +196,9 @@ export const findings = {
     "two machines use one identity, or a spool was restored: enrol the attester again after finding out which",
   ),
   "chain.gap": row(
-    "warns",
-    "evidence between the last seen and this is missing",
-    "ask the agent's spool for it; a gap stays until a named person closes it",
+    "notes",
+    "evidence between the last seen and this is missing: history is lost, and present verdicts are not held down by it",
+    "ask the agent's spool for it; the gap is shown until a named person closes it",
   ),
   "chain.restarted": row("notes", "the agent opened a new chain", "nothing to do after a restart of the agent"),
   "clock.backwards": row(
@@ -231,6 +231,66 @@ export const findings = {
     "warns",
     "nobody has approved what this machine may run",
     "have the owners of weights, runtime and key approve pins; until then a match reads: as recorded",
+  ),
+  "pin.expired": row(
+    "warns",
+    "what is approved has expired, and nobody has approved what comes after",
+    "propose the next version, or the same again with later dates: assay pin propose",
+  ),
+  "pin.differs": row(
+    "contraindicates",
+    "something measured is not what is approved",
+    "if the change was intended, have it approved: assay pin propose; otherwise restore what was approved and find out who changed it",
+  ),
+  "pin.missing": row(
+    "contraindicates",
+    "something approved was not measured",
+    "find out why the agent no longer sees it: a source switched off, a file gone; or approve a pin without it",
+  ),
+  "pin.unlisted": row(
+    "warns",
+    "something was measured that the approved pin does not list",
+    "have it approved after looking at it, remove it from the machine, or let the pin say that it is not judged",
+  ),
+  "pin.earlier": row(
+    "notes",
+    "earlier in this epoch the machine showed what was approved before",
+    "nothing to do; it leaves the log with the next boot",
+  ),
+  "pin.ignored": row(
+    "notes",
+    "the approved pin says not to judge this: nothing is said of it",
+    "pin it, once somebody can answer for it",
+  ),
+  "authority.none": row(
+    "warns",
+    "no name can be given for this answer: it is a gap",
+    "give the gap an owner and a date: assay gaps plan; then close it",
+  ),
+  "key.uncertified": row(
+    "warns",
+    "the firm's root key has not certified the keys of this attester: whose they are is the collector's word",
+    "have the holder of the root key certify the enrolment: assay key certify",
+  ),
+  "key.certified-otherwise": row(
+    "contraindicates",
+    "the firm's root key certified other keys for this attester than these",
+    "if the keys were renewed, certify the new enrolment; otherwise find out who enrolled this machine",
+  ),
+  "root.operators-word": row(
+    "warns",
+    "that this TPM's root counts is an operator's word, and stands in no approved policy",
+    "have the policy admit the root, or this EK, by the quorum: assay policy propose",
+  ),
+  "tpm.software": row(
+    "warns",
+    "the TPM is software: whoever holds its files holds its keys",
+    "use a real TPM; for training and tests the policy can admit a software one by name",
+  ),
+  "tpm.software-admitted": row(
+    "notes",
+    "the TPM is software, and the policy admits it by name: whoever holds its files holds its keys",
+    "do not rely on such a machine for anything but training and tests",
   ),
   "measurement.none": row(
     "warns",

@@ -259,6 +259,8 @@ export const results = [
       { id: "history.not-checked", component: "history", seen: "nothing", wanted: "the evidence before this" },
     ],
     authority: { hash: null, key: { name: attester, word: "TPM-sealed" }, pin: null },
+    custody: [{ signs: "quote", key: attester, class: "TPM-resident", chain: ["EK that nobody vouches for"] }],
+    ...{ policy: null, pin: null, cause: "history.not-checked history" },
     ...{ reference: null, verifier: { version: "0.1.0", build: digest } },
   }),
 ]
