@@ -3,7 +3,10 @@ import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
 import { readResult, type Result } from "../attestation/appraise/result.ts"
 import { cleared, shownAt } from "../attestation/appraise/state.ts"
 import {
+  mostFiles,
   propose,
+  type Proven,
+  provenOf,
   readReference,
   type Reference,
   referenceDigest,
@@ -11,9 +14,9 @@ import {
 } from "../attestation/pins/reference.ts"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
 import { type BootLog, readPayload } from "../attestation/protocol/evidence.ts"
-import { readEvent } from "../attestation/protocol/event.ts"
 import { writeInvitation } from "../attestation/protocol/invitation.ts"
-import { readCel } from "../attestation/tcg/cel.ts"
+import { bootMeasurements } from "../attestation/verify/boot-lines.ts"
+import type { Platform } from "../attestation/verify/boot-logs.ts"
 import { CallFailed, type Handlers } from "../local/call.ts"
 import type { Ended } from "./challenge.ts"
 import type { Verifier } from "./conclude.ts"
@@ -22,6 +25,7 @@ import { administerTrust, retire } from "./administer-trust.ts"
 import { inForce } from "./endorse.ts"
 import { newInvitation } from "./enrol.ts"
 import type { Parts } from "./parts.ts"
+import { reexamine } from "./reexamine.ts"
 import { shortFindings } from "./shorten.ts"
 import type { Archived, Row } from "./store.ts"
 import type { CollectorVerbs, Shown } from "./verbs.ts"
@@ -51,7 +55,7 @@ export const administer = (office: Office): Handler => ({
   export: request => exported(office, request),
   log: request => logOf(office, request),
   "boot-log": request => bootLogOf(office, request),
-  "reference-record": async ({ attester, by }) => record(office, (await the(office, attester)).attester, by),
+  "reference-record": request => record(office, request),
   "reference-show": async ({ attester, offset }) =>
     showReference(office, (await the(office, attester)).attester, offset),
   retire: async ({ attester, by, reason }) => retire(office, (await the(office, attester)).attester, { by, reason }),
@@ -207,17 +211,50 @@ async function bootLogOf(office: Office, { evidence, name, offset }: Request<"bo
   return { length: named.length, bytes: toBase64(bytes) }
 }
 
-async function record(office: Office, attester: string, by: string): Promise<Answer<"reference-record">> {
-  const { store, now } = office.parts
+async function record(office: Office, request: Request<"reference-record">): Promise<Answer<"reference-record">> {
+  const { store, now, config } = office.parts
+  const { by, ignore } = request
+  const { attester } = await the(office, request.attester)
   const newest = await store.newest(attester, "timely")
   if (!newest) throw new CallFailed("this attester has not answered yet", "ask it with: assay challenge")
-  const log = await store.log(newest.digest, 0, newest.log)
-  const events = readCel(log).map(each => readEvent(each.content))
-  const reference = propose(attester, newest.digest, events, by, instantOf(now()))
+  const evidence = await reexamine(store, config, newest, now())
+  if (!("events" in evidence))
+    throw new CallFailed(
+      `what was kept verifies no more: ${evidence.map(({ id }) => id).join(", ")}`,
+      "restore the store",
+    )
+  const reference = propose(attester, newest.digest, evidence.events, by, instantOf(now()), {
+    ...provenLines(evidence.platform),
+    ignored: ignore,
+  })
   const digest = referenceDigest(reference)
   await store.refer(attester, digest, now(), writeReference(reference))
   office.parts.say(`${by} recorded a reference of ${attester} from evidence ${newest.digest}`)
-  return { attester, reference: digest, evidence: newest.digest, measurements: reference.measurements.length }
+  return {
+    attester,
+    reference: digest,
+    evidence: newest.digest,
+    measurements: reference.measurements.length,
+    ...sizesOf(reference),
+  }
+}
+
+/** What the logs of a boot prove, as far as a reference lists it. Throws CallFailed for more files than one holds. */
+function provenLines({ boot, files }: Platform): Omit<Proven, "ignored"> {
+  const pairs = files.pairs.slice(0, files.count).map(([path, digest]): [string, string] => [path, digest])
+  if (pairs.length > mostFiles)
+    throw new CallFailed(
+      `${pairs.length} files were measured, more than the ${mostFiles} of a reference`,
+      "narrow the IMA policy",
+    )
+  return { boot: typeof boot === "string" ? [] : bootMeasurements(boot), files: pairs }
+}
+
+function sizesOf(reference: Reference): { boot: number; files: number } {
+  const proven = provenOf(reference)
+  return proven === "nothing recorded"
+    ? { boot: 0, files: 0 }
+    : { boot: proven.boot.length, files: proven.files.length }
 }
 
 async function referenceOf({ parts: { store } }: Office, attester: string): Promise<Reference | undefined> {

@@ -7,6 +7,7 @@ import { tiers } from "../attestation/appraise/appraise.ts"
 import { decision, endorsement } from "../attestation/appraise/endorsement.ts"
 import { bootLogNames, logLimits, tpmName } from "../attestation/protocol/evidence.ts"
 import { identity } from "../attestation/protocol/message.ts"
+import { mostFiles } from "../attestation/pins/reference.ts"
 import { base64, base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
 import { found } from "./found.ts"
 
@@ -231,8 +232,16 @@ export const verbs = {
   },
   /** proposes what the newest answer in time shows as the reference to compare with, under a person's name */
   "reference-record": {
-    request: z.strictObject({ attester: whom, by: person }),
-    answer: z.strictObject({ attester: tpmName, reference: hex(32), evidence: hex(32), measurements: count(4096) }),
+    request: z.strictObject({ attester: whom, by: person, ignore: z.array(line(1024).min(1)).max(256) }),
+    answer: z.strictObject({
+      attester: tpmName,
+      reference: hex(32),
+      evidence: hex(32),
+      /** how many of the agent's measurements, of the boot's parts and of the kernel's files it holds */
+      measurements: count(4096),
+      boot: count(16),
+      files: count(mostFiles),
+    }),
   },
   /** bytes of the reference that an attester is compared with */
   "reference-show": {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type Appraisal, appraise, type Context, tiers } from "../attestation/appraise/appraise.ts"
 import { custodyIn, readResult, type Result, verdictOf, writeResult } from "../attestation/appraise/result.ts"
-import { propose, type Reference } from "../attestation/pins/reference.ts"
+import { nothingProven, propose, type Reference } from "../attestation/pins/reference.ts"
 import type { LogEvent, Measurement } from "../attestation/protocol/event.ts"
 import { finding } from "../attestation/verify/finding.ts"
 import { type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
@@ -18,7 +18,7 @@ beforeAll(async () => {
   await machine.append(measurement("vllm", [["sha256", "aa"]]))
   await machine.append(measurement("torch", [["sha256", "bb"]]))
   evidence = await verified()
-  reference = propose(machine.keys.attester, evidence.digest, evidence.events, "a person", made)
+  reference = propose(machine.keys.attester, evidence.digest, evidence.events, "a person", made, nothingProven)
 })
 afterAll(() => machine.tpm.stop())
 
@@ -39,7 +39,7 @@ const context = (change: Partial<Context> = {}): Context => ({
 const judged = (events: readonly LogEvent[], change: Partial<Context> = {}): Appraisal =>
   appraise({ ...evidence, events }, context(change))
 const recorded = (measurements: readonly Measurement[]): Reference =>
-  propose(machine.keys.attester, evidence.digest, measurements, "a person", made)
+  propose(machine.keys.attester, evidence.digest, measurements, "a person", made, nothingProven)
 /** Findings of the appraisal without the one that is always there. */
 /** What is found of each of these machines: no pins, and no logs of firmware and kernel. */
 const always = ["pin.none", "firmware.no-log", "ima.no-log"]

@@ -42,7 +42,7 @@ test("an agent joins, is challenged, found as recorded, found altered, and comes
     while (!(await theOne(house))?.connected) await delay(20)
     expect(await theOne(house)).toMatchObject({ attester, state: "warning", stale: false })
 
-    await house.admin.call("reference-record", { attester, by: "Olga" })
+    await house.admin.call("reference-record", { attester, by: "Olga", ignore: [] })
     const same = await house.admin.call("challenge", { attester, depth: "full" })
     expect(same).toMatchObject({ kind: "judged", tier: "warning" })
     expect(await breaks(house, attester)).toEqual([])

@@ -4,7 +4,9 @@ import {
   keyOfMeasurement,
   measurementsOf,
   newestMeasurements,
+  nothingProven,
   propose,
+  provenOf,
   readReference,
   type Reference,
   referenceDigest,
@@ -21,7 +23,7 @@ const epoch: LogEvent = {
 const attester = `000b${"ab".repeat(32)}`
 const digest = "cd".repeat(32)
 const events = [epoch, measurement("a", [["sha256", "1"]]), measurement("größe"), measurement("a", [["sha256", "2"]])]
-const reference = propose(attester, digest, events, "Ada L.", made)
+const reference = propose(attester, digest, events, "Ada L.", made, nothingProven)
 
 test("comes back as it was written, and is called by the hash of its bytes", () => {
   const bytes = writeReference(reference)
@@ -41,7 +43,7 @@ describe("is refused", () => {
   const cases: Record<string, Partial<Record<keyof Reference | "more", unknown>>> = {
     "C33 with no measurement": { measurements: [] },
     "by nobody": { by: "" },
-    "of another type": { type: "assay.reference.v2" },
+    "of another type": { type: "assay.reference.v3" },
     "with another member": { more: 1 },
     "with an event that is none": { measurements: ["{}"] },
     "with an event in another spelling": { measurements: [` ${writeEvent(measurement("a"))}`] },
@@ -70,4 +72,14 @@ test("a measurement is called by its source, its subject and its part", () => {
   expect(keyOfMeasurement(measurement("a"))).toBe("runtime a")
   expect(keyOfMeasurement(measurement(""))).toBe("runtime")
   expect(keyOfMeasurement(measurement("a", [["part", "2"]]))).toBe("runtime a part 2")
+})
+
+test("one of the first version is read, and says nothing of boot and files", () => {
+  const { boot: _boot, files: _files, ignored: _ignored, ...rest } = { ...reference, boot: [], files: [], ignored: [] }
+  const first = { ...rest, type: "assay.reference.v1" as const }
+  const { type, ...members } = first
+  const bytes = writeReference({ type, ...members })
+  expect(readReference(bytes)).toEqual(first)
+  expect(provenOf(readReference(bytes))).toBe("nothing recorded")
+  expect(provenOf(reference)).toEqual(nothingProven)
 })

@@ -53,7 +53,7 @@ export function appraise(evidence: VerifiedEvidence, context: Context): Appraisa
   const components = [
     judgePlatform(evidence, measured, context, grounds),
     ...sources,
-    ...ignoring(judgeBoot(evidence.platform), force),
+    ...ignoring(judgeBoot(evidence.platform, context.reference), force),
   ]
   const authority = authorityFor(evidence, grounds, components)
   const found = [

@@ -24,11 +24,14 @@ export const ignoring = (components: readonly Component[], force: InForce | unde
   components.map(each => {
     const { pin, terms } = force?.current ?? {}
     if (!force || !pin?.ignore.some(({ kind, subject }) => kind === each.name && subject === null)) return each
-    const kept = each.findings.filter(({ id }) => findings[id].effect === "contraindicates")
+    const kept = each.findings.filter(({ id }) => findings[id].effect === "contraindicates" && !compared.test(id))
     const says = `not judged: version ${pin.version} of ${terms?.origin} ignores it`
     const found = [...kept, ...ignoredOf(each.name, true, force)]
     return { name: each.name, tier: tierOf(found, "none"), says, findings: found }
   })
+
+/** Findings of a comparison with what was recorded, which the pin takes the place of. */
+const compared = /^(?:boot|files|reference)\./
 
 /** The entries of which each line is admitted now. */
 const admitted = ({ current, previous }: InForce): PinEntry[] => (previous ? [current, previous] : [current])

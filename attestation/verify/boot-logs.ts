@@ -10,6 +10,7 @@ import type { BootLog, BootLogName, Payload } from "../protocol/evidence.ts"
 import { toHex } from "../wire/text.ts"
 import { type Finding, finding } from "./finding.ts"
 import { type Boot, replayFirmware } from "./firmware-log.ts"
+import { filesAfter, type MeasuredFiles, noFiles } from "./ima-files.ts"
 import { continueIma, type Ima, type ImaFacts, replayIma } from "./ima-log.ts"
 
 /** A log's bytes from `offset` on, for a verifier that remembers what stands before them. */
@@ -41,6 +42,7 @@ type RememberedIma = {
   /** over the first `length` bytes; copied, never updated */
   readonly hash: RunningHash
   readonly facts: ImaFacts
+  readonly files: MeasuredFiles
   readonly handover: string
 }
 
@@ -48,8 +50,8 @@ type RememberedIma = {
 export type Platform = {
   readonly boot: Boot["facts"]
   readonly ima: Ima["facts"]
-  /** the bytes of the IMA log that this verification passed, for who asks what its entries say */
-  readonly imaPassed: Tail | "none"
+  /** the files that the covered part of the IMA log names */
+  readonly files: MeasuredFiles
   /** what was found and refuses nothing */
   readonly findings: readonly Finding[]
   readonly remembered: Remembered
@@ -61,13 +63,13 @@ type Shown = ReadonlyMap<string, Uint8Array>
 /** What the boot logs in `untrusted` prove of `quoted`. Never throws for what they hold. `found` keeps evidence from being authentic. */
 export function checkBootLogs(payload: Payload, quoted: PcrValues, untrusted: Shown, own: Circumstances): Checked {
   const { boot, key, found: aboutBoot } = bootOf(payload, quoted, untrusted, own)
-  const { ima, passed, next, found: aboutIma } = imaOf(payload, quoted, untrusted, own, boot)
+  const { ima, files, next, found: aboutIma } = imaOf(payload, quoted, untrusted, own, boot)
   const closed = unreadable(payload)
   const isClosed = ({ id, component }: Finding): boolean =>
     id.endsWith(".no-log") && closed.some(each => each.component === component)
   const findings = [...closed, ...[...boot.findings, ...ima.findings].filter(each => !isClosed(each))]
   const remembered = { boot: { key, boot }, ima: next } as unknown as Remembered
-  const platform = { boot: boot.facts, ima: ima.facts, imaPassed: passed, findings, remembered }
+  const platform = { boot: boot.facts, ima: ima.facts, files, findings, remembered }
   return { platform, found: [...aboutBoot, ...aboutIma] }
 }
 
@@ -136,7 +138,7 @@ const missing = (name: string, seen: string, length: number): Finding =>
 
 type ImaOutcome = {
   readonly ima: Ima
-  readonly passed: Tail | "none"
+  readonly files: MeasuredFiles
   readonly next: RememberedIma | "nothing"
   readonly found: readonly Finding[]
 }
@@ -152,15 +154,17 @@ function imaOf(payload: Payload, quoted: PcrValues, untrusted: Shown, own: Circu
   }
   const { bytes, found } = whole(payload, untrusted, "ima")
   const ima = replayIma(bytes, payload.body.selection.bank, quoted, boot.handover, "the beginning")
-  const passed = bytes === "none" || typeof ima.facts === "string" ? "none" : covered({ offset: 0, bytes }, ima.facts)
-  if (found.length > 0 || bytes === "none" || named?.state !== "present") return { ima, passed, next: "nothing", found }
-  return { ima, passed, next: remember(createHash("sha256").update(bytes), named, ima.facts, handover), found }
+  const files = filesIn(noFiles(), bytes === "none" ? noBytes : bytes, 0, ima.facts)
+  if (found.length > 0 || bytes === "none" || named?.state !== "present") return { ima, files, next: "nothing", found }
+  const hash = createHash("sha256").update(bytes)
+  return { ima, files, next: remember({ ...named, hash, files, handover }, ima.facts), found }
 }
 
-const covered = ({ offset, bytes }: Tail, facts: ImaFacts): Tail => ({
-  offset,
-  bytes: bytes.subarray(0, facts.covered.bytes - offset),
-})
+const noBytes = new Uint8Array(0)
+
+/** What the covered part of `bytes`, which begin at `offset`, adds to `known`. */
+const filesIn = (known: MeasuredFiles, bytes: Uint8Array, offset: number, facts: Ima["facts"]): MeasuredFiles =>
+  typeof facts === "string" ? noFiles() : filesAfter(known, bytes.subarray(0, facts.covered.bytes - offset))
 
 /** What follows a log that was proven up to `before`, or undefined where the tail does not continue it. */
 function continueFrom(
@@ -170,26 +174,30 @@ function continueFrom(
   bank: Payload["body"]["selection"]["bank"],
   tail: Tail | "none",
 ): ImaOutcome | undefined {
-  const bytes = tail !== "none" && tail.offset === before.length ? tail.bytes : new Uint8Array(0)
+  const bytes = tail !== "none" && tail.offset === before.length ? tail.bytes : noBytes
   const wanted = named.length - before.length
   if (wanted < 0 || bytes.length < wanted) return undefined
   const rest = bytes.subarray(0, wanted)
   const hash = before.hash.copy().update(rest)
   if (hash.copy().digest("hex") !== named.digest) return undefined
   const ima = continueIma(rest, bank, quoted, before.facts)
-  const passed = typeof ima.facts === "string" ? "none" : covered({ offset: before.length, bytes: rest }, ima.facts)
-  return { ima, passed, next: remember(hash, named, ima.facts, before.handover), found: [] }
+  const files = filesIn(before.files, rest, before.length, ima.facts)
+  const { length, digest } = named
+  return {
+    ima,
+    files,
+    next: remember({ length, digest, hash, files, handover: before.handover }, ima.facts),
+    found: [],
+  }
 }
 
 /** Only a log that the quote covers to its last byte is continued: what stands beyond was not proven. */
 function remember(
-  hash: RunningHash,
-  { length, digest }: { readonly length: number; readonly digest: string },
+  { length, digest, hash, files, handover }: Omit<RememberedIma, "facts">,
   facts: Ima["facts"],
-  handover: string,
 ): RememberedIma | "nothing" {
   if (typeof facts === "string" || facts.covered.bytes !== length) return "nothing"
-  return { length, digest, hash, facts, handover }
+  return { length, digest, hash, facts, files, handover }
 }
 
 /** Where the IMA log stands that is remembered: what comes next may begin there. */

@@ -332,6 +332,71 @@ export const findings = {
     "something is there that the agent cannot read",
     "give the agent's user the right to read it, or install the package that ships the reader",
   ),
+  "boot.firmware": row(
+    "contraindicates",
+    "the machine was started by another firmware than recorded",
+    "if the firmware was updated, record a new reference; otherwise ask its maker what the digest belongs to, and treat the machine as altered",
+  ),
+  "boot.secure-boot": row(
+    "contraindicates",
+    "Secure Boot is not in the recorded state, or another key vouched for what was started",
+    "switch Secure Boot back in the firmware's settings; if another boot loader was installed on purpose, record a new reference",
+  ),
+  "boot.keys": row(
+    "contraindicates",
+    "the keys and lists that Secure Boot goes by are not the recorded ones",
+    "if an update of db or dbx was installed (fwupdmgr), record a new reference; otherwise find out who enrolled a key",
+  ),
+  "boot.chain": row(
+    "contraindicates",
+    "another program than recorded was started before the kernel",
+    "if shim or the boot loader was updated, record a new reference; otherwise look at the files of the EFI partition",
+  ),
+  "boot.loader": row(
+    "contraindicates",
+    "the boot loader ran other commands or read other files than recorded",
+    "compare grub.cfg with the one of before; somebody may have typed at the boot menu. After an intended change record a new reference",
+  ),
+  "boot.kernel": row(
+    "contraindicates",
+    "another kernel or initrd was started than recorded",
+    "if the kernel was updated, record a new reference after looking at the package; otherwise start the recorded kernel again",
+  ),
+  "boot.command-line": row(
+    "contraindicates",
+    "the kernel was started with other parameters than recorded",
+    "look at /proc/cmdline and the boot loader's configuration: take the parameter out, or record a new reference if it is meant",
+  ),
+  "boot.settings": row(
+    "warns",
+    "the firmware's settings, the boot order or the partition table are not as recorded",
+    "if a disk or a setting was changed on purpose, record a new reference; where they change by themselves, ignore this part",
+  ),
+  "boot.userspace": row(
+    "contraindicates",
+    "systemd measured another machine identity or volume than recorded",
+    "if the disk or its key was changed on purpose, record a new reference; otherwise find out which volume was started",
+  ),
+  "files.differs": row(
+    "contraindicates",
+    "a file was executed or loaded with another content than recorded",
+    "if it was updated, record a new reference; otherwise put the file back, reboot, and find out who replaced it",
+  ),
+  "files.module": row(
+    "contraindicates",
+    "a kernel module was loaded that the list does not hold",
+    "find out who loaded it; if it is meant, record a new reference",
+  ),
+  "files.replaced": row(
+    "warns",
+    "a kernel module was replaced while the machine ran: two contents were loaded under one name",
+    "if a package was upgraded, reboot; otherwise find out who put the second one there",
+  ),
+  "files.unlisted": row(
+    "warns",
+    "a file was executed or loaded that the list does not hold",
+    "look at the file; if it may run, record a new reference, or ignore the folder by --ignore",
+  ),
   "firmware.no-log": row(
     "warns",
     "there is no firmware log: nothing is said of how this machine booted",

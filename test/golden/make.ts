@@ -4,7 +4,7 @@
  */
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { propose, writeReference } from "../../attestation/pins/reference.ts"
+import { nothingProven, propose, writeReference } from "../../attestation/pins/reference.ts"
 import { verify } from "../../attestation/verify/verify.ts"
 import { readBundle, readClaims, readPublicFile } from "../../cli/bundle.ts"
 import { someEvents, startToolAttester } from "../tool-attester.ts"
@@ -42,7 +42,7 @@ async function eventsOf(bundle: string) {
 /** One that matches, and one from before somebody changed the weights and loaded another kernel. */
 async function writeReferences({ body, digest, events }: Awaited<ReturnType<typeof eventsOf>>): Promise<void> {
   const recorded = "2026-01-31T12:00:00.000Z"
-  const same = propose(body.attester, digest, events, "Ada Lovelace", recorded)
+  const same = propose(body.attester, digest, events, "Ada Lovelace", recorded, nothingProven)
   const before = {
     ...same,
     measurements: same.measurements.map(each =>
