@@ -33,7 +33,7 @@ function invitationOf(environment: Readonly<Record<string, string | undefined>>)
   const folder = environment["CREDENTIALS_DIRECTORY"]
   if (folder === undefined) return "none"
   try {
-    return { text: readFileSync(join(folder, "invitation"), "utf8").trim() }
+    return { text: readFileSync(join(folder, "assay.invitation"), "utf8").trim() }
   } catch (error) {
     // Where nothing was handed over, systemd 252 leaves a folder that only root may look into.
     if (error instanceof Error && "code" in error && ["ENOENT", "EACCES"].includes(String(error.code))) return "none"

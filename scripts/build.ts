@@ -9,8 +9,8 @@ import { assets, inputs, natives, placed, replaced, withoutEnding } from "./entr
 
 const root = join(import.meta.dirname, "..")
 
-/** What a build consists of: paths from `out`, in byte order. */
-export type Built = { readonly out: string; readonly files: readonly string[] }
+/** What a build consists of: paths from `out`, in byte order; and the folders under node_modules that code came from. */
+export type Built = { readonly out: string; readonly files: readonly string[]; readonly packages: readonly string[] }
 
 /**
  * Bundles the tree into `out`, which must not exist or be empty, and with it `more`: programs that run what is in the bundle
@@ -28,8 +28,9 @@ export async function build(out: string, more: Readonly<Record<string, string>> 
   chmodSync(join(out, "cli/assay.js"), 0o755)
   writeFileSync(join(out, "package.json"), manifest())
   writeFileSync(join(out, "LICENSE"), readFileSync(join(root, "LICENSE")))
-  writeFileSync(join(out, "THIRD-PARTY"), notices(chunks))
-  return { out, files: filesBelow(out) }
+  const packages = packagesIn([...chunks.flatMap(modulesOf), ...natives.map(([from]) => from)])
+  writeFileSync(join(out, "THIRD-PARTY"), packages.map(notice).join("\n"))
+  return { out, files: filesBelow(out), packages }
 }
 
 async function bundle(out: string, input: Readonly<Record<string, string>>): Promise<OutputChunk[]> {
@@ -102,13 +103,12 @@ function manifest(): string {
 const readPackage = (folder: string): Record<string, unknown> =>
   JSON.parse(readFileSync(join(folder, "package.json"), "utf8"))
 
-/** The licences of the packages whose code is in the bundle, as most of them ask for. */
-function notices(chunks: readonly OutputChunk[]): string {
-  const modules = chunks.flatMap(({ moduleIds }) => moduleIds).map(id => relative(root, id))
-  const packages = modules.flatMap(file => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? [])
-  return [...new Set(packages)].toSorted().map(notice).join("\n")
-}
+const modulesOf = ({ moduleIds }: OutputChunk): string[] => moduleIds.map(id => relative(root, id))
 
+const packagesIn = (files: readonly string[]): string[] =>
+  [...new Set(files.flatMap(file => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []))].toSorted()
+
+/** The licence of a package whose code is in the bundle, as most of them ask for. */
 function notice(folder: string): string {
   const { name, version, license } = readPackage(join(root, folder))
   const file = readdirSync(join(root, folder)).find(each => /^licen[cs]e/i.test(each))

