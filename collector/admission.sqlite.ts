@@ -2,8 +2,10 @@
 import { z } from "zod"
 import { endorsement } from "../attestation/appraise/endorsement.ts"
 import { identity } from "../attestation/protocol/message.ts"
+import { writeJson } from "../attestation/wire/json.ts"
 import type { Database } from "./database.ts"
 import type { Admission, Enrolment, InvitationState } from "./store.ts"
+import { appendLeaf } from "./vault/leaves.sqlite.ts"
 
 const accept = z.strictObject({ ek: z.string(), by: z.string(), reason: z.string() })
 /** A column of JSON that we wrote. */
@@ -123,5 +125,7 @@ function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | 
     ...[attester, number, at, label, invitation.id, JSON.stringify(identity), ak, identity.evidenceKey],
     ...[JSON.stringify(endorsement), audit === "unavailable" ? null : JSON.stringify(audit, spelledOut)],
   )
-  return { ...enrolment, number }
+  const enrolled = { ...enrolment, number }
+  appendLeaf(db, { kind: "enrolment", bytes: writeJson(enrolled), at })
+  return enrolled
 }

@@ -1,12 +1,15 @@
 /** What attesters showed, in SQLite: nonces, evidence, results, and logs of which no byte is kept twice. What must hold of it: `store.ts`. */
 import { z } from "zod"
 import { tiers } from "../attestation/appraise/appraise.ts"
+import { writeJson } from "../attestation/wire/json.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import { auditState } from "./admission.sqlite.ts"
-import type { Database } from "./database.ts"
 import { bootLogBytes, keepBootLogs, shownLogs } from "./boot-log.sqlite.ts"
+import { closeGaps } from "./closing.sqlite.ts"
+import type { Bound, Database } from "./database.ts"
 import { keepLog, logs, readLog } from "./log.sqlite.ts"
 import type { Archive, Archived, AuditState, Entry, Neighbours, Place, Recorded } from "./store.ts"
+import { appendLeaf, contentOf } from "./vault/leaves.sqlite.ts"
 
 /** Unsigned 64-bit numbers as text that sorts. */
 const padded = (n: bigint | string): string => String(n).padStart(20, "0")
@@ -38,10 +41,14 @@ const toSeen = (row: z.infer<typeof seenColumns>): Seen => ({
 })
 const seenRow = seenColumns.transform(toSeen)
 const seenWithLog = seenColumns.extend({ log: z.int() }).transform(row => ({ ...toSeen(row), log: row.log }))
-const seen = "SELECT digest, chain, sequence, reset, restart, clock, boot FROM evidence WHERE attester = ?"
+/** Attester, chain and boot are numbers in the table and text here. */
+const textOf = (column: string): string => `(SELECT text FROM name WHERE id = ${column}) AS ${column}`
+const seenOf = `digest, ${textOf("chain")}, sequence, reset, restart, clock, ${textOf("boot")}`
+const isAttester = "attester = (SELECT id FROM name WHERE text = ?)"
+const seen = `SELECT ${seenOf} FROM evidence WHERE ${isAttester}`
 /** The same with the length of its log, if that is of the epoch asked for. */
-const withLog = `SELECT digest, chain, sequence, reset, restart, clock, boot,
-  CASE WHEN reset = ? AND restart = ? THEN log_length ELSE 0 END AS log FROM evidence WHERE attester = ?`
+const withLog = `SELECT ${seenOf},
+  CASE WHEN reset = ? AND restart = ? THEN log_length ELSE 0 END AS log FROM evidence WHERE ${isAttester}`
 const byQuote = "ORDER BY reset DESC, restart DESC, clock DESC LIMIT 1"
 
 const archivedRow = z
@@ -60,22 +67,30 @@ const archivedRow = z
     boot: z.string(),
     asked: z.int().nullable(),
     received: z.int(),
-    envelope: bytes,
     log_length: z.int(),
     tier: z.enum(tiers),
-    result: bytes,
+    leaf: z.int(),
   })
-  .transform(
-    ({ chain, sequence, previous, reset, restart, clock, log_length, timely, ...same }): Archived => ({
+  .transform(({ chain, sequence, previous, reset, restart, clock, log_length, timely, leaf, ...same }) => ({
+    leaf,
+    row: {
       ...same,
       timely: timely === 1,
       chain: { id: chain, sequence, previous },
       clock: { milliseconds: BigInt(clock), resetCount: reset, restartCount: restart },
       log: log_length,
-    }),
-  )
-const archived = `SELECT digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, boot, asked,
-  received, envelope, log_length, tier, result FROM evidence`
+    },
+  }))
+const archived = `SELECT digest, ${textOf("attester")}, enrolment, kind, timely, ${textOf("chain")}, sequence, previous, reset, restart,
+  clock, ${textOf("boot")}, asked, received, log_length, tier, leaf FROM evidence`
+
+/** The row that `sql` gives; its envelope and result lie in the vault where it has a leaf. Empty where they were pruned. */
+function archivedBy(db: Database, sql: string, ...values: Bound[]): Archived | undefined {
+  const found = db.one(archivedRow, `${archived} ${sql}`, ...values)
+  if (!found) return undefined
+  const [envelope, result] = [contentOf(db, found.leaf), contentOf(db, found.leaf + 1)]
+  return { ...found.row, envelope: envelope ?? new Uint8Array(0), result: result ?? new Uint8Array(0) }
+}
 
 export function archive(db: Database): Archive {
   return {
@@ -106,11 +121,11 @@ export function archive(db: Database): Archive {
     bootLogs: async (attester, name, length) => shownLogs(db, attester, name, length),
     bootLog: async (attester, digest, offset, length) => bootLogBytes(db, attester, digest, offset, length),
     record: async entry => db.transaction(() => record(db, entry)),
-    archived: async digest => db.one(archivedRow, `${archived} WHERE digest = ?`, digest),
+    archived: async digest => archivedBy(db, "WHERE digest = ?", digest),
     newest: async (attester, which) =>
-      db.one(
-        archivedRow,
-        `${archived} WHERE attester = ? AND timely >= ? ORDER BY received DESC, rowid DESC LIMIT 1`,
+      archivedBy(
+        db,
+        `WHERE ${isAttester} AND timely >= ? ORDER BY received DESC, rowid DESC LIMIT 1`,
         ...[attester, which === "timely" ? 1 : 0],
       ),
     log: async (digest, offset, length) => {
@@ -129,10 +144,16 @@ function neighbours(db: Database, { attester, chain, predecessor, clock }: Place
   return {
     before: db.one(
       seenRow,
-      `${seen} AND chain = ? AND sequence < ? ORDER BY sequence DESC LIMIT 1`,
+      `${seen} AND chain = (SELECT id FROM name WHERE text = ?) AND sequence < ? ORDER BY sequence DESC LIMIT 1`,
       ...[attester, chain.id, sequence],
     ),
-    same: db.one(seenRow, `${seen} AND chain = ? AND sequence = ?`, attester, chain.id, sequence),
+    same: db.one(
+      seenRow,
+      `${seen} AND chain = (SELECT id FROM name WHERE text = ?) AND sequence = ?`,
+      attester,
+      chain.id,
+      sequence,
+    ),
     newest: db.one(seenRow, `${seen} ${byQuote}`, attester),
     older: db.one(
       seenWithLog,
@@ -157,7 +178,7 @@ const auditRow = z.strictObject({ audit: unpadded, reset: z.int(), restart: z.in
     clock: { resetCount: reset, restartCount: restart, milliseconds: BigInt(clock) },
   }),
 )
-const audits = "SELECT audit, reset, restart, clock FROM evidence WHERE attester = ? AND audit IS NOT NULL"
+const audits = `SELECT audit, reset, restart, clock FROM evidence WHERE ${isAttester} AND audit IS NOT NULL`
 
 const inOrder = ({ clock: a }: AuditState, { clock: b }: AuditState): number =>
   a.resetCount - b.resetCount || a.restartCount - b.restartCount || Number(a.milliseconds - b.milliseconds)
@@ -184,7 +205,7 @@ function auditBefore(db: Database, attester: string, epoch: Place["clock"]): str
 }
 
 const has = (db: Database, attester: string, digest: string): boolean =>
-  db.one(z.unknown(), "SELECT 1 FROM evidence WHERE attester = ? AND digest = ?", attester, digest) !== undefined
+  db.one(z.unknown(), `SELECT 1 FROM evidence WHERE ${isAttester} AND digest = ?`, attester, digest) !== undefined
 
 function record(db: Database, entry: Entry): Recorded {
   if (has(db, entry.attester, entry.digest)) return "known"
@@ -208,29 +229,52 @@ const redeem = (db: Database, nonce: Uint8Array, attester: string): boolean =>
   db.run("DELETE FROM nonce WHERE nonce = ? AND attester = ?", nonce, attester) === 1
 
 function insert(db: Database, entry: Entry): void {
-  const { digest, attester, enrolment, kind, timely, chain, clock, nonce, asked, received, envelope } = entry
+  const { attester, clock, bootLogs } = entry
   const log = keepLog(db, { attester, ...clock }, entry.log)
-  keepBootLogs(db, attester, entry.bootLogs)
+  keepBootLogs(db, attester, bootLogs)
+  insertEvidence(db, { ...entry, log, length: entry.log.length })
+}
+
+/** Evidence whose log is kept; `log` is its id. */
+export type WithLog = Omit<Entry, "log" | "bootLogs" | "gap" | "standing"> & {
+  readonly log: number
+  readonly length: number
+}
+
+/** The row of evidence, and the leaves of its envelope and its result. */
+export function insertEvidence(db: Database, entry: WithLog): void {
+  const { digest, attester, enrolment, kind, timely, chain, clock, nonce, asked, received, envelope, result } = entry
+  const enrolled = "SELECT 1 FROM enrolment WHERE attester = ? AND number = ?"
+  if (!db.one(z.unknown(), enrolled, attester, enrolment)) throw new Error(`${attester} has no enrolment ${enrolment}`)
+  const leaf = appendLeaf(db, { kind: "evidence", bytes: envelope, at: received, family: `evidence ${attester}` })
+  appendLeaf(db, { kind: "result", bytes: result, at: received, family: `result ${attester}` })
+  const [who, chainId, boot] = [attester, chain.id, entry.boot].map(text => nameIn(db, text))
   db.run(
     `INSERT INTO evidence (digest, attester, enrolment, kind, timely, chain, sequence, previous, reset, restart, clock, boot,
-       nonce, asked, received, envelope, log, log_length, tier, result, audit)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[digest, attester, enrolment, kind, timely ? 1 : 0, chain.id, padded(chain.sequence), chain.previous],
-    ...[clock.resetCount, clock.restartCount, padded(clock.milliseconds), entry.boot, nonce, asked, received, envelope],
-    ...[log, entry.log.length, entry.tier, entry.result, entry.audit === null ? null : padded(entry.audit)],
+       nonce, asked, received, log, log_length, tier, leaf, audit)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[digest, who ?? null, enrolment, kind, timely ? 1 : 0, chainId ?? null, padded(chain.sequence), chain.previous],
+    ...[clock.resetCount, clock.restartCount, padded(clock.milliseconds), boot ?? null, nonce, asked, received],
+    ...[entry.log, entry.length, entry.tier, leaf, entry.audit === null ? null : padded(entry.audit)],
   )
+}
+
+/** The number of a text that stands in many rows. */
+function nameIn(db: Database, text: string): number {
+  const id = z.strictObject({ id: z.int() })
+  const known = db.one(id, "SELECT id FROM name WHERE text = ?", text)
+  return (known ?? db.one(id, "INSERT INTO name (text) VALUES (?) RETURNING id", text))?.id ?? 0
 }
 
 /** Opens the gap before this evidence, and closes those that it fills. */
 function mindGaps(db: Database, { digest, attester, gap, received }: Entry): void {
-  if (gap)
+  if (gap) {
+    const opened = { evidence: digest, attester, missing: gap.missing, opened: received }
     db.run(
       "INSERT INTO gap (evidence, attester, missing, opened) VALUES (?, ?, ?, ?)",
       ...[digest, attester, gap.missing, received],
     )
-  db.run(
-    `INSERT INTO closing (gap, at, by, reason) SELECT evidence, ?, 'evidence', 'it came later' FROM gap
-     WHERE attester = ? AND missing = ? ON CONFLICT DO NOTHING`,
-    ...[received, attester, digest],
-  )
+    appendLeaf(db, { kind: "chain-gap", bytes: writeJson(opened), at: received })
+  }
+  closeGaps(db, { where: "missing", is: digest, attester, at: received, by: "evidence", reason: "it came later" })
 }

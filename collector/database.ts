@@ -84,12 +84,15 @@ export class Database {
         `${path} was written by a later version (schema ${version}, this is ${schema.length})`,
         "start the version that wrote it, or name another state folder",
       )
+    // a table that others refer to is made anew only while nobody looks (sqlite.org/lang_altertable, 7)
+    this.#connection.exec("PRAGMA foreign_keys = OFF")
     for (const [i, step] of schema.entries())
       if (i >= version)
         this.transaction(() => {
           this.#connection.exec(step)
           this.#connection.exec(`PRAGMA user_version = ${i + 1}`)
         })
+    this.#connection.exec("PRAGMA foreign_keys = ON")
   }
 }
 

@@ -1,9 +1,12 @@
 /** How attesters stand and what they are compared with, in SQLite. What must hold of it: `store.ts`. */
 import { z } from "zod"
 import { unknown } from "../attestation/appraise/state.ts"
+import { writeJson } from "../attestation/wire/json.ts"
+import { closeGaps } from "./closing.sqlite.ts"
 import type { Database } from "./database.ts"
 import { found } from "./found.ts"
 import type { Incident, Register, VersionedStanding } from "./store.ts"
+import { appendLeaf, keepOnce } from "./vault/leaves.sqlite.ts"
 
 const standingRow = z
   .strictObject({
@@ -43,11 +46,8 @@ export function register(db: Database): Register {
           "INSERT INTO clearing (attester, at, by, reason, was) VALUES (?, ?, ?, ?, ?)",
           ...[attester, at, by, reason, was.state],
         )
-        db.run(
-          `INSERT INTO closing (gap, at, by, reason) SELECT evidence, ?, ?, ? FROM gap WHERE attester = ?
-           ON CONFLICT DO NOTHING`,
-          ...[at, by, reason, attester],
-        )
+        appendLeaf(db, { kind: "clearing", bytes: writeJson({ attester, at, by, reason, was: was.state }), at })
+        closeGaps(db, { where: "open", attester, at, by, reason })
         db.run(
           "UPDATE standing SET version = version + 1, state = ?, reset = ?, fresh = ?, under = ? WHERE attester = ?",
           ...[after.state, after.resetCount, after.fresh, after.under, attester],
@@ -61,12 +61,14 @@ export function register(db: Database): Register {
         "SELECT attester, at, kind, evidence, findings, says FROM incident WHERE attester = ? ORDER BY id DESC LIMIT ?",
         ...[attester, limit],
       ),
-    refer: async (attester, digest, at, bytes) => {
-      db.run(
-        "INSERT INTO reference (attester, digest, at, bytes) VALUES (?, ?, ?, ?)",
-        ...[attester, digest, at, bytes],
-      )
-    },
+    refer: async (attester, digest, at, bytes) =>
+      db.transaction(() => {
+        db.run(
+          "INSERT INTO reference (attester, digest, at, bytes) VALUES (?, ?, ?, ?)",
+          ...[attester, digest, at, bytes],
+        )
+        keepOnce(db, { kind: "reference", bytes, at })
+      }),
     reference: async attester =>
       db.one(
         z.strictObject({ bytes: z.instanceof(Uint8Array) }),

@@ -160,8 +160,53 @@ ALTER TABLE standing ADD COLUMN under TEXT;
 ${guards(approvalTables)}
 `
 
+const vaultTables = ["leaf"]
+
+/**
+ * The vault. `kept` holds the bytes of leaves: it is not append-only, since bytes may be pruned when their time is over; `leaf` stays.
+ * Evidence is told anew, without its bytes and with names that are written once: `vault/adopt.sqlite.ts` brings over what was there.
+ */
+const sixth = `
+CREATE TABLE leaf (
+  position INTEGER PRIMARY KEY, kind TEXT NOT NULL, at INTEGER NOT NULL, length INTEGER NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32)
+) STRICT;
+CREATE UNIQUE INDEX leaf_digest ON leaf (digest, kind) WHERE kind NOT IN ('evidence', 'result');
+CREATE TABLE kept (
+  position INTEGER PRIMARY KEY, base INTEGER, form INTEGER NOT NULL, bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE family (name TEXT PRIMARY KEY, base INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE tile (level INTEGER NOT NULL, number INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, number)) STRICT;
+CREATE TABLE tree (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, edge BLOB NOT NULL) STRICT;
+CREATE TABLE anchor (
+  size INTEGER PRIMARY KEY, at INTEGER NOT NULL, checkpoint BLOB NOT NULL, timestamp BLOB, witnessed INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE evidence_before AS SELECT * FROM evidence ORDER BY received, rowid;
+DROP TABLE evidence;
+CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+-- attester, chain and boot are names; the leaf of the result is the next after that of the envelope
+CREATE TABLE evidence (
+  digest TEXT PRIMARY KEY, attester INTEGER NOT NULL REFERENCES name, enrolment INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('answer', 'report')), timely INTEGER NOT NULL CHECK (timely IN (0, 1)),
+  chain INTEGER NOT NULL REFERENCES name, sequence TEXT NOT NULL CHECK (length(sequence) = 20), previous TEXT,
+  reset INTEGER NOT NULL, restart INTEGER NOT NULL, clock TEXT NOT NULL CHECK (length(clock) = 20),
+  boot INTEGER NOT NULL REFERENCES name, nonce BLOB UNIQUE, asked INTEGER, received INTEGER NOT NULL,
+  log INTEGER NOT NULL REFERENCES log, log_length INTEGER NOT NULL, tier TEXT NOT NULL, leaf INTEGER NOT NULL,
+  audit TEXT CHECK (length(audit) = 20),
+  UNIQUE (attester, chain, sequence)
+) STRICT;
+CREATE INDEX evidence_quote ON evidence (attester, reset, restart, clock);
+CREATE INDEX evidence_received ON evidence (attester, received);
+CREATE INDEX evidence_audit ON evidence (attester, reset, restart, clock) WHERE audit IS NOT NULL;
+${guards(["evidence", ...vaultTables])}
+`
+
 /** Step i brings a store from version i to i + 1. */
-export const schema: readonly string[] = [first, second, third, fourth, fifth]
+export const schema: readonly string[] = [first, second, third, fourth, fifth, sixth]
 
 /** The tables whose rows are never changed. */
-export const appendOnlyTables: readonly string[] = [...appendOnly, ...trustTables, ...bootLogTables, ...approvalTables]
+export const appendOnlyTables: readonly string[] = [
+  ...[...appendOnly, ...trustTables, ...bootLogTables],
+  ...[...approvalTables, ...vaultTables],
+]

@@ -1,6 +1,7 @@
 /**
  * How is the store kept on one machine? In one SQLite file: `admission.sqlite.ts` holds who was let in, `archive.sqlite.ts` what
- * they showed, `register.sqlite.ts` how they stand, `trust.sqlite.ts` who is trusted, `approval.sqlite.ts` what was approved. What must hold of them is in `store.ts`.
+ * they showed, `register.sqlite.ts` how they stand, `trust.sqlite.ts` who is trusted, `approval.sqlite.ts` what was approved,
+ * `vault/` the tree over all of it. What must hold of them is in `store.ts`.
  */
 import { admission } from "./admission.sqlite.ts"
 import { approval } from "./approval.sqlite.ts"
@@ -9,16 +10,20 @@ import { Database } from "./database.ts"
 import { register } from "./register.sqlite.ts"
 import type { Store } from "./store.ts"
 import { trust } from "./trust.sqlite.ts"
+import { adopt } from "./vault/adopt.sqlite.ts"
+import { vault } from "./vault/vault.sqlite.ts"
 
 /** Opens the store in the file at `path`, making it if need be. Throws StoreUnusable. */
 export function openSqlite(path: string): Store {
   const db = new Database(path)
+  adopt(db)
   return Object.freeze({
     ...admission(db),
     ...archive(db),
     ...register(db),
     ...trust(db),
     ...approval(db),
+    ...vault(db),
     close: async () => db.close(),
   })
 }

@@ -13,6 +13,7 @@ import type { Seen } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
 import type { Approval } from "./approval.ts"
 import type { Trust } from "./trust.ts"
+import type { Vault } from "./vault/vault.ts"
 
 /** `id` is the SHA-256 of the token, in hex: the token itself is never kept. */
 export type Invitation = {
@@ -219,6 +220,6 @@ export interface Register {
   reference(attester: string): Promise<Uint8Array | undefined>
 }
 
-export interface Store extends Admission, Archive, Register, Trust, Approval {
+export interface Store extends Admission, Archive, Register, Trust, Approval, Vault {
   close(): Promise<void>
 }

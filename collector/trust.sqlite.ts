@@ -2,8 +2,11 @@
 import { z } from "zod"
 import { decision } from "../attestation/appraise/endorsement.ts"
 import { invitationColumns, invitationRow } from "./admission.sqlite.ts"
+import { writeJson } from "../attestation/wire/json.ts"
+import { toBase64 } from "../attestation/wire/text.ts"
 import type { Database } from "./database.ts"
 import type { AdmittedCertificate, Retirement, Trust } from "./trust.ts"
+import { appendLeaf } from "./vault/leaves.sqlite.ts"
 
 const certificateRow = z
   .strictObject({
@@ -58,6 +61,7 @@ export function trust(db: Database): Trust {
         const id = idOf(db, fingerprint)
         if (id === undefined) return false
         db.run("INSERT INTO withdrawal (certificate, by, reason, at) VALUES (?, ?, ?, ?)", id, by, reason, at)
+        appendLeaf(db, { kind: "withdrawal", bytes: writeJson({ fingerprint, by, reason, at }), at })
         return true
       }),
     retire: async (attester, { by, reason }, at) => db.transaction(() => retire(db, { attester, by, reason, at })),
@@ -91,6 +95,8 @@ function admit(db: Database, { fingerprint, certificate, role, maker, approval, 
     "INSERT INTO certificate (fingerprint, bytes, role, maker, by, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     ...[fingerprint, certificate, role, maker, by, reason, at],
   )
+  const admitted = { fingerprint, role, maker, by, reason, at, certificate: toBase64(certificate) }
+  appendLeaf(db, { kind: "certificate", bytes: writeJson(admitted), at })
   return true
 }
 
@@ -112,5 +118,6 @@ function retire(db: Database, given: Omit<Retirement, "number">): Retirement | "
     "INSERT INTO retirement (attester, number, at, by, reason) VALUES (?, ?, ?, ?, ?)",
     ...[attester, number, at, by, reason],
   )
+  appendLeaf(db, { kind: "retirement", bytes: writeJson({ attester, number, at, by, reason }), at })
   return { ...given, number }
 }

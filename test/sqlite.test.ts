@@ -48,8 +48,8 @@ const rows = [
   "INSERT INTO enrolment VALUES ('a', 1, 1, 'l', 'i', '{}', 'ak', 'key', '{}', NULL)",
   "INSERT INTO log VALUES (1, 'a', 1, 0, NULL, 0)",
   "INSERT INTO piece VALUES (1, 0, x'00')",
-  `INSERT INTO evidence VALUES ('d', 'a', 1, 'report', 0, 'c', '${"0".repeat(20)}', NULL, 1, 0, '${"0".repeat(20)}', 'b',
-     NULL, NULL, 1, x'00', 1, 1, 'warning', x'00', NULL)`,
+  `INSERT INTO evidence VALUES ('d', 1, 1, 'report', 0, 1, '${"0".repeat(20)}', NULL, 1, 0, '${"0".repeat(20)}', 1,
+     NULL, NULL, 1, 1, 1, 'warning', 0, NULL)`,
   "INSERT INTO gap VALUES ('d', 'a', NULL, 1)",
   "INSERT INTO closing VALUES ('d', 1, 'b', 'r')",
   "INSERT INTO clearing VALUES (1, 'a', 1, 'b', 'r', 'warning')",
@@ -62,10 +62,12 @@ const rows = [
   "INSERT INTO shown_log VALUES (1, 'a', 'ima', 1, 'd')",
   "INSERT INTO note VALUES (1, 'pin', 'o/p', 'd', 1, x'00')",
   "INSERT INTO gap_plan VALUES (1, 'g', 'o', '2026-01-01', 'b', 'r', 1)",
+  "INSERT INTO leaf VALUES (0, 'k', 1, 1, zeroblob(32))",
 ]
 
 test("C14 evidence, enrolments and results are neither changed, deleted nor replaced", () => {
   const db = new Database(fresh())
+  db.run("INSERT INTO name VALUES (1, 'a')")
   for (const row of rows) db.run(row)
   expect(rows.map(row => row.split(" ")[2])).toEqual(appendOnlyTables)
   for (const [i, table] of appendOnlyTables.entries()) {

@@ -3,6 +3,9 @@ import { randomBytes } from "node:crypto"
 import { beforeEach, describe, expect, test } from "vitest"
 import { unknown } from "../attestation/appraise/state.ts"
 import type { Identity } from "../attestation/protocol/message.ts"
+import { leafOf, writeLeaf } from "../attestation/vault/leaf.ts"
+import { consistent, includes } from "../attestation/vault/proof.ts"
+import { leafHash, rootOver } from "../attestation/vault/tree.ts"
 import { toBase64 } from "../attestation/wire/text.ts"
 import type { Enrolment, Entry, Invitation, Nonce, Place, Recorded, Store } from "../collector/store.ts"
 import type { AdmittedCertificate } from "../collector/trust.ts"
@@ -366,6 +369,97 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
       expect(await store.reference(attester)).toBeUndefined()
       for (const each of ["one", "two"]) await store.refer(attester, hex(32), 1, bytes(each))
       expect(text((await store.reference(attester)) ?? new Uint8Array())).toBe("two")
+    })
+  })
+
+  describe(`${kind}: vault`, () => {
+    const leaves = async () => (await store.leaves(0, 99)).map(({ leaf }) => leaf.kind)
+
+    test("what is kept is a leaf, in the order of its coming, and its bytes are given back", async () => {
+      const attester = await enrolled()
+      const one = entry(attester, { envelope: bytes("one"), result: bytes("its result") })
+      await store.record(one)
+      await store.record(one)
+      await store.refer(attester, hex(32), 1, bytes("reference"))
+      await store.refer(attester, hex(32), 2, bytes("reference"))
+      expect(await leaves()).toEqual(["enrolment", "evidence", "result", "reference"])
+      const at = (await store.leafOfEvidence(one.digest)) ?? -1
+      expect(at).toBe(1)
+      expect(text((await store.content(at)) ?? bytes(""))).toBe("one")
+      expect(text((await store.content(at + 1)) ?? bytes(""))).toBe("its result")
+      const [, leaf] = await store.leaves(0, 2)
+      expect(leaf?.leaf).toEqual(leafOf("evidence", bytes("one"), one.received))
+      expect(await store.leafOfEvidence(hex(32))).toBeUndefined()
+    })
+
+    test("evidence that is refused leaves no leaf", async () => {
+      const attester = await enrolled()
+      expect(await store.record(entry(attester, { nonce: new Uint8Array(32) }))).toBe("spent")
+      expect(await store.record(entry(attester, { version: 7 }))).toBe("moved")
+      expect(await leaves()).toEqual(["enrolment"])
+    })
+
+    test("what others hand over is kept once", async () => {
+      expect(await store.keep("pin", bytes("a pin"), 5)).toBe(0)
+      expect(await store.keep("pin", bytes("another"), 6)).toBe(1)
+      expect(await store.keep("pin", bytes("a pin"), 7)).toBe(0)
+      expect(await store.keep("policy", bytes("a pin"), 7)).toBe(2)
+      expect((await store.treeHead()).size).toBe(3)
+    })
+
+    test("envelopes that hardly differ come back byte for byte, as does what is no envelope", async () => {
+      const attester = await enrolled()
+      const signed = (n: number): Uint8Array =>
+        bytes(
+          JSON.stringify({
+            payloadType: "application/vnd.assay.evidence.v1+json",
+            payload: toBase64(bytes(`{"n":${n},"same":"${"x".repeat(4000)}"}`)),
+            signatures: [{ keyid: hex(32), sig: toBase64(randomBytes(64)) }],
+          }),
+        )
+      const given = [...[1, 2, 3].map(signed), bytes(""), new Uint8Array(randomBytes(9000)), signed(4)]
+      for (const [i, envelope] of given.entries())
+        await store.record(entry(attester, { envelope, sequence: String(i), clockAt: BigInt(i), version: i }))
+      for (const [i, envelope] of given.entries()) expect(await store.content(1 + 2 * i), String(i)).toEqual(envelope)
+    })
+
+    test("each leaf is proved to be in the tree, and each tree in what follows", async () => {
+      for (let i = 0; i < 600; i++) await store.keep("pin", bytes(String(i)), i)
+      const { size, root } = await store.treeHead()
+      const kept = await store.leaves(0, 600)
+      for (const { position, leaf } of kept.filter((_, i) => i % 37 === 0))
+        expect(
+          includes(size, root, {
+            index: position,
+            leaf: leafHash(writeLeaf(leaf)),
+            proof: await store.inclusion(position, size),
+          }),
+        ).toBe(true)
+      const hashes = kept.map(({ leaf }) => leafHash(writeLeaf(leaf)))
+      for (const older of [1, 2, 255, 256, 257, 512, 599, 600]) {
+        const head = { size: older, root: rootOver(hashes.slice(0, older)) }
+        expect(consistent(head, { size, root }, await store.consistency(older, size)), String(older)).toBe(true)
+      }
+      expect(await store.tile(1, 0, 2)).toHaveLength(64)
+    })
+
+    test("of checkpoints the newest is kept, and those that others stand behind", async () => {
+      const anchor = (size: number) => ({ size, at: size, checkpoint: bytes(String(size)), timestamp: null })
+      await store.anchor(anchor(1), false)
+      await store.anchor(anchor(2), true)
+      await store.anchor({ ...anchor(3), timestamp: bytes("stamp") }, false)
+      for (const size of [4, 5]) await store.anchor(anchor(size), false)
+      expect((await store.newestAnchor())?.size).toBe(5)
+      const over = async (size: number) => (await store.anchorOver(size))?.size
+      expect([await over(1), await over(2), await over(3), await over(4), await over(6)]).toEqual([
+        2,
+        2,
+        3,
+        5,
+        undefined,
+      ])
+      await store.anchor({ ...anchor(5), timestamp: bytes("late") }, true)
+      expect(text((await store.newestAnchor())?.timestamp ?? bytes(""))).toBe("late")
     })
   })
 }

@@ -7,6 +7,7 @@ import { basename, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { setTimeout as delay } from "node:timers/promises"
 import { z } from "zod"
+import { openSqlite } from "../../collector/sqlite.ts"
 import { readPiece } from "../../agent/spool-file.ts"
 import { readResult } from "../../attestation/appraise/result.ts"
 import { readEnvelope } from "../../attestation/protocol/dsse.ts"
@@ -88,20 +89,28 @@ const challenge = (site: Site) =>
     return attester ? collector.call("challenge", { attester, depth: "quick" }) : undefined
   })
 
-const evidenceRow = z.object({
-  digest: z.string(),
-  reset: z.int(),
-  envelope: z.instanceof(Uint8Array),
-  result: z.instanceof(Uint8Array),
-})
+const digestRow = z.object({ digest: z.string() })
+/** Every piece of evidence that the collector kept, oldest first. */
+async function keptIn(
+  path: string,
+): Promise<{ digest: string; reset: number; envelope: Uint8Array; result: Uint8Array }[]> {
+  const db = new DatabaseSync(path, { readOnly: true })
+  const digests = db.prepare("SELECT digest FROM evidence ORDER BY rowid").all()
+  db.close()
+  const store = openSqlite(path)
+  try {
+    const kept = await Promise.all(digests.map(row => store.archived(digestRow.parse(row).digest)))
+    return kept.flatMap(each => (each ? [{ ...each, reset: each.clock.resetCount }] : []))
+  } finally {
+    await store.close()
+  }
+}
 const incidentRow = z.object({ kind: z.string(), findings: z.string(), says: z.string() })
 
 async function examine(site: Site, order: readonly Part[]): Promise<Outcome> {
-  const db = new DatabaseSync(join(site.folder, "collector-state/collector.db"), { readOnly: true })
-  const kept = db
-    .prepare("SELECT digest, reset, envelope, result FROM evidence")
-    .all()
-    .map(row => evidenceRow.parse(row))
+  const path = join(site.folder, "collector-state/collector.db")
+  const db = new DatabaseSync(path, { readOnly: true })
+  const kept = await keptIn(path)
   const incidents = db
     .prepare("SELECT kind, findings, says FROM incident")
     .all()
