@@ -32,7 +32,22 @@ const sources = ["firmware", "kernel", "driver", "cuda", "runtime", "weights", "
 
 export function machine(): Machine {
   const record = (n: number): string =>
-    `${JSON.stringify({ recnum: n, pcr: 23, digests: [{ hashAlg: "sha256", digest: hex(32) }], content_type: "assay", content: JSON.stringify({ type: "assay.measurement.v1", source: sources[n % 8], subject: `subject ${n}`, state: "present", facts: [["sha256", hex(32)], ["version", "595.84"]] }) })}\n`
+    `${JSON.stringify({
+      recnum: n,
+      pcr: 23,
+      digests: [{ hashAlg: "sha256", digest: hex(32) }],
+      content_type: "assay",
+      content: JSON.stringify({
+        type: "assay.measurement.v1",
+        source: sources[n % 8],
+        subject: `subject ${n}`,
+        state: "present",
+        facts: [
+          ["sha256", hex(32)],
+          ["version", "595.84"],
+        ],
+      }),
+    })}\n`
   return {
     ...{ attester: `000b${hex(32)}`, ak: `000b${hex(32)}`, key: new Uint8Array(randomBytes(32)), boot: hex(16) },
     ...{ chain: hex(16), log: new Uint8Array(Buffer.from(Array.from({ length: 24 }, (_, n) => record(n)).join(""))) },
@@ -44,6 +59,7 @@ export function machine(): Machine {
 const version = "0.1.0"
 const build = hex(32)
 const reference = hex(32)
+const [firmware, ima] = [hex(32), hex(32)]
 const collectorKey = randomBytes(32)
 
 /** The next answer of `machine` with its result, received at `at`. */
@@ -74,15 +90,22 @@ function bodyOf(machine: Machine, at: number): Body {
 
 /** TPMS_ATTEST: 8 bytes of magic, type and length, the AK's name, extra data, clock, firmware, selection, digest; of them 42 are new. */
 function quoteOf({ ak, pcrs, sequence }: Machine) {
-  const fixed = Buffer.from(`ff5443478018${"0022"}${ak}0020`, "hex")
+  const fixed = Buffer.from(`ff54434780180022${ak}0020`, "hex")
   const clock = Buffer.alloc(17)
   clock.writeUInt32BE(sequence * 300_000 + 7, 4)
   const rest = Buffer.from("20191023001636360000000100 0b03ff0780 0020".replaceAll(" ", ""), "hex")
   const digest = createHash("sha256").update(JSON.stringify(pcrs)).digest()
   return {
     attest: toBase64(Buffer.concat([fixed, randomBytes(32), clock, rest, digest])),
-    signature: toBase64(Buffer.concat([Buffer.from("0018000b0020", "hex"), randomBytes(32), Buffer.of(0, 32), randomBytes(32)])),
+    signature: toBase64(
+      Buffer.concat([Buffer.from("0018000b0020", "hex"), randomBytes(32), Buffer.of(0, 32), randomBytes(32)]),
+    ),
     pcrs: [...pcrs],
+    logs: [
+      { name: "firmware" as const, state: "present" as const, length: 41_234, digest: firmware },
+      { name: "userspace" as const, state: "absent" as const },
+      { name: "ima" as const, state: "present" as const, length: 912_345, digest: ima },
+    ],
   }
 }
 
@@ -91,14 +114,23 @@ const signed = (payloadType: string, payload: Uint8Array, key: Uint8Array): Uint
   writeJson({ payloadType, payload: toBase64(payload), signatures: [{ keyid: keyIdOf(key), sig: base64(64) }] })
 
 function resultOf({ attester }: Machine, evidence: string, at: number): Uint8Array {
-  const found = finding("pin.none", "pins", "no approved pin", "pins approved by the owners of weights, runtime and key")
+  const found = finding(
+    "pin.none",
+    "pins",
+    "no approved pin",
+    "pins approved by the owners of weights, runtime and key",
+  )
   return writeResult({
     ...{ attester, evidence, kind: "answer", asked: instant(at - 1000), received: instant(at), tier: "warning" },
     components: ["tpm", ...sources].map(name => ({
       ...{ name, tier: "warning", says: `as recorded by Ada Lovelace on 2026-11-21, ${name}`, findings: [] },
     })),
     findings: [found],
-    authority: { hash: null, key: { name: attester, word: "TPM-sealed: whoever may use this TPM may sign" }, pin: null },
+    authority: {
+      hash: null,
+      key: { name: attester, word: "TPM-sealed: whoever may use this TPM may sign" },
+      pin: null,
+    },
     ...{ reference, verifier: { version, build } },
   })
 }
@@ -109,7 +141,7 @@ function entryOf(machine: Machine, digest: string, at: number, payload: Uint8Arr
     ...{ digest, attester, enrolment: 1, kind: "answer", timely: true },
     chain: { id: chain, sequence: String(sequence), previous },
     clock: { resetCount: 7, restartCount: 0, milliseconds: BigInt(sequence) * 300_000n },
-    ...{ boot, nonce: null, asked: at - 1000, received: at, tier: "warning", gap: null, log },
+    ...{ boot, nonce: null, asked: at - 1000, received: at, tier: "warning", gap: null, log, bootLogs: [] },
     envelope: signed(payloadTypes.evidence, payload, machine.key),
     result: signed(payloadTypes.result, resultOf(machine, digest, at), fromBase64(toBase64(collectorKey))),
     standing: { version: sequence - 1, after: { state: "warning", resetCount: 7, fresh: at } },
