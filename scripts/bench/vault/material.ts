@@ -114,7 +114,8 @@ const instant = (time: number): string => new Date(time).toISOString()
 const signed = (payloadType: string, payload: Uint8Array, key: Uint8Array): Uint8Array =>
   writeJson({ payloadType, payload: toBase64(payload), signatures: [{ keyid: keyIdOf(key), sig: base64(64) }] })
 
-function resultOf({ attester }: Machine, evidence: string, at: number): Uint8Array {
+function resultOf(machine: Machine, evidence: string, at: number): Uint8Array {
+  const { attester } = machine
   const found = finding(
     "pin.none",
     "pins",
@@ -132,6 +133,21 @@ function resultOf({ attester }: Machine, evidence: string, at: number): Uint8Arr
       key: { name: attester, word: "TPM-sealed: whoever may use this TPM may sign" },
       pin: null,
     },
+    custody: [
+      {
+        signs: "the quote",
+        key: machine.ak,
+        class: "TPM-resident",
+        chain: ["made in this TPM, under its endorsement hierarchy"],
+      },
+      { signs: "evidence", key: toBase64(machine.key), class: "TPM-sealed", chain: ["bound by the quote"] },
+    ],
+    policy: { root: reference, origin: "firm.example/policy", version: 3, digest: build },
+    pin: {
+      ...{ origin: "firm.example/pins/gpu-ws", version: 17, digest: reference, note: build, proposed: "Ada Lovelace" },
+      ...{ approved: ["Jane Doe", "Ali Khan"], effective: instant(0), expires: instant(4e12), previous: 16 },
+    },
+    cause: "pin.none",
     ...{ reference, verifier: { version, build } },
   })
 }
@@ -155,6 +171,6 @@ function entryOf(machine: Machine, digest: string, at: number, payload: Uint8Arr
     },
     envelope: signed(payloadTypes.evidence, payload, machine.key),
     result: signed(payloadTypes.result, resultOf(machine, digest, at), fromBase64(toBase64(collectorKey))),
-    standing: { version: sequence - 1, after: { state: "warning", resetCount: 7, fresh: at } },
+    standing: { version: sequence - 1, after: { state: "warning", resetCount: 7, fresh: at, under: null } },
   }
 }
