@@ -30,7 +30,9 @@ const weights = [
 
 /** What sources see of the machine at `root`. Its programs run, as they would there. */
 export function contextOf(hasher: Hasher, root: string, more: Partial<Context> = {}): Context {
-  const programs = ["usr/bin/nvidia-smi", "opt/rocm-6.4.1/bin/rocm-smi"].map(each => join(root, each))
+  const programs = ["usr/bin/nvidia-smi", "opt/rocm-6.4.1/bin/rocm-smi", "usr/bin/fwupdmgr", "usr/sbin/bpftool"].map(
+    each => join(root, each),
+  )
   if (root !== "/") for (const each of programs.filter(existsSync)) chmodSync(each, 0o755)
   return {
     host: new Host(root, "run"),

@@ -27,7 +27,7 @@ const weights = [
 ] as const
 
 const contextOf = (root: string, more: Partial<Context> = {}): Context => ({
-  host: new Host(root),
+  host: new Host(root, "run"),
   hasher,
   depth: "quick",
   signal: new AbortController().signal,

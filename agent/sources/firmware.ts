@@ -7,6 +7,7 @@ import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { escaped } from "../escape.ts"
 import type { Host } from "../host.ts"
 import { controllerFacts } from "./firmware/controllers.ts"
+import { fwupd } from "./firmware/fwupd.ts"
 import { BadTable, steadyDigest, stringsOf, structuresIn } from "./firmware/smbios.ts"
 import { uefiFacts } from "./firmware/uefi.ts"
 import {
@@ -44,7 +45,14 @@ const eventLog = "/sys/kernel/security/tpm0/binary_bios_measurements"
 
 export const firmware: Source = {
   name: "firmware",
-  measure: async context => [
+  measure: async context => {
+    const own = await ownWord(context)
+    return [...own, ...(await fwupd(context, own))]
+  },
+}
+
+async function ownWord(context: Context): Promise<Measurement[]> {
+  return [
     ...(await smbios(context.host)),
     ...measurements("firmware", "uefi", await uefiFacts(context.host)),
     ...(await microcode(context.host)),
@@ -52,7 +60,7 @@ export const firmware: Source = {
     ...measurements("firmware", "controllers", await controllerFacts(context.host)),
     ...tpm(context),
     ...(await log(context.host)),
-  ],
+  ]
 }
 
 /** What the kernel shows, the table behind it, and whether they agree. The table is shown to root alone. */
@@ -136,14 +144,18 @@ async function processor(host: Host): Promise<Measurement[]> {
   return measurements("firmware", "processor", facts.length > 0 ? facts : [["absent", "/proc/cpuinfo"]])
 }
 
-const tpm = ({ tpm: { manufacturer, vendor, firmware, software, banks } }: Context): Measurement[] =>
-  measurements("firmware", "tpm", [
+function tpm({ tpm: answer }: Context): Measurement[] {
+  if (answer === "not asked")
+    return measurements("firmware", "tpm", [["unreadable", "it: the broker alone asks it, when evidence is made"]])
+  const { manufacturer, vendor, firmware, software, banks } = answer
+  return measurements("firmware", "tpm", [
     known("manufacturer", manufacturer),
     known("vendor", vendor),
     known("firmware", firmware),
     known("kind", software ? "software" : "device"),
     ...banks.map(bank => known("bank", bank)),
   ])
+}
 
 /** "No log" is a state of its own: some boot paths extend PCRs and leave none. */
 async function log(host: Host): Promise<Measurement[]> {

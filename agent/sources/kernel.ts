@@ -4,6 +4,7 @@
  */
 import type { Fact } from "../../attestation/protocol/event.ts"
 import type { Host } from "../host.ts"
+import { bpfFacts } from "./kernel/bpf.ts"
 import { buildId } from "./kernel/build-id.ts"
 import { modules } from "./kernel/module.ts"
 import { taintReasons } from "./kernel/taint.ts"
@@ -56,6 +57,7 @@ export const kernel: Source = {
       fact(imaPolicy, contentDigest(await context.host.readBytes(imaPolicy, 1 << 20))),
     ]),
     ...(await modules(context)),
+    ...measurements("kernel", "bpf", await bpfFacts(context)),
   ],
 }
 

@@ -30,7 +30,8 @@ export type Context = {
   readonly signal: AbortSignal
   readonly progress: (model: string, progress: Progress) => void
   readonly self: Self
-  readonly tpm: TpmAnswer
+  /** not asked: nobody looks at the TPM now */
+  readonly tpm: TpmAnswer | "not asked"
   readonly weights: readonly Weights[]
 }
 

@@ -1,0 +1,127 @@
+/** Is `assay measure` a table that a person understands: component, fact, value, and where each fact comes from? */
+import { spawn } from "node:child_process"
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as delay } from "node:timers/promises"
+import { afterAll, describe, expect, it } from "vitest"
+import { z } from "zod"
+import { Hasher } from "../agent/hash/hasher.ts"
+import { sources } from "../agent/sources/index.ts"
+import type { Measurement } from "../attestation/protocol/event.ts"
+import { type FactRow, factRows, writeMachine } from "../cli/machine.ts"
+import type { Output } from "../cli/terminal.ts"
+import { contextOf, hostNames, on } from "./hosts.ts"
+
+const hasher = new Hasher()
+afterAll(() => hasher.close())
+
+async function factsOf(host: string): Promise<FactRow[]> {
+  const found: Measurement[] = []
+  for (const source of sources.filter(({ name }) => !["agent", "weights"].includes(name)))
+    found.push(...(await source.measure(contextOf(hasher, on(host)))))
+  return factRows(found)
+}
+
+function tableOf(rows: readonly FactRow[], absent: "counted" | "told"): string {
+  let text = ""
+  const out: Output = { write: each => (text += String(each)), style: (_, each) => each, watched: false, width: 100 }
+  writeMachine(out, rows, absent)
+  return text
+}
+
+describe("the table", () => {
+  it("of a workstation is what a person reads", async () => {
+    const table = tableOf(await factsOf("rtx-4090"), "counted")
+    await expect(table).toMatchFileSnapshot(join(import.meta.dirname, "golden/machine.txt"))
+  })
+
+  it.each(hostNames)("says of each fact of %s where it comes from", async host => {
+    const rows = await factsOf(host)
+    expect(rows.filter(({ source }) => source === "")).toEqual([])
+    const places = rows.map(({ source }) => source).filter(each => !each.startsWith("/"))
+    const words = new Set(["compared", "the TPM, by the broker", "fixed folders", "fixed folders, /proc"])
+    expect(places.filter(each => !words.has(each))).toEqual([])
+  })
+
+  it("counts what is absent, or names it, and loses nothing else", async () => {
+    const rows = await factsOf("bare")
+    const [short, long] = [tableOf(rows, "counted"), tableOf(rows, "told")]
+    expect(short.split("\n").length).toBeLessThan(long.split("\n").length)
+    expect(long).toContain("/sys/kernel/security/lockdown")
+    expect(short).not.toContain("/sys/kernel/security/lockdown")
+    for (const { fact, value } of rows.filter(each => each.fact !== "absent"))
+      expect(short, fact).toContain(value.slice(0, 12))
+  })
+
+  it("shows hostile text as one line that only shows itself", async () => {
+    const table = tableOf(await factsOf("hostile"), "told")
+    // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+    expect(table).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+    expect(Math.max(...table.split("\n").map(line => line.length))).toBeLessThan(300)
+  })
+})
+
+describe("on this machine", () => {
+  const command = join(import.meta.dirname, "../cli/assay.mjs")
+  const schema = z.object({
+    facts: z.array(z.strictObject({ component: z.string(), fact: z.string(), value: z.string(), source: z.string() })),
+  })
+  /** Programs that are the only source of a fact; whatever else it started would be a surprise. */
+  const programs = /^\/usr\/(?:s?bin\/(?:nvidia-smi|bpftool|fwupdmgr))$|^\/opt\/rocm[^/]*\/bin\//
+
+  async function run(...given: readonly string[]): Promise<{ stdout: string; stderr: string; children: Set<string> }> {
+    const child = spawn(process.execPath, [command, "measure", ...given], { stdio: ["ignore", "pipe", "pipe"] })
+    const said = { stdout: "", stderr: "" }
+    for (const stream of ["stdout", "stderr"] as const)
+      child[stream].setEncoding("utf8").on("data", (text: string) => (said[stream] += text))
+    const children = new Set<string>()
+    const ended = new Promise<void>(resolve => child.once("close", () => resolve()))
+    for (let running = true; running; ) {
+      for (const each of childrenOf(child.pid ?? 0)) children.add(each)
+      running = await Promise.race([ended.then(() => false), delay(3).then(() => true)])
+    }
+    return { ...said, children }
+  }
+
+  it("says what there is, and starts no process but programs that are a fact's only source", async () => {
+    const { stdout, stderr, children } = await run("--json")
+    expect(stderr).toBe("")
+    const { facts } = schema.parse(JSON.parse(stdout))
+    const release = readFileSync("/proc/sys/kernel/osrelease", "utf8").trim()
+    expect(facts).toContainEqual({
+      component: "kernel running",
+      fact: "/proc/sys/kernel/osrelease",
+      value: release,
+      source: "/proc/sys/kernel/osrelease",
+    })
+    expect([...children].filter(each => !programs.test(each))).toEqual([])
+  })
+
+  it("refuses a nonce for which no evidence is made", async () => {
+    const { stdout, stderr } = await run("--nonce", "6b".repeat(32))
+    expect(stdout).toBe("")
+    expect(stderr).toMatch(/hint: name a folder for it: --out/)
+  })
+})
+
+/** Executables of the children that a process has now, those aside that have not become another program yet. */
+function childrenOf(pid: number): string[] {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`)
+    const own = readlinkSync(`/proc/${pid}/exe`)
+    return tasks
+      .flatMap(task => readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean))
+      .flatMap(each => programOf(each))
+      .filter(each => each !== own)
+  } catch {
+    return [] // it has ended
+  }
+}
+
+function programOf(pid: string): string[] {
+  try {
+    return [readlinkSync(`/proc/${pid}/exe`)]
+  } catch {
+    return []
+  }
+}
