@@ -9,12 +9,12 @@ import { setTimeout as delay } from "node:timers/promises"
 import { type Handlers, listenLocal, serveVerbs } from "../local/call.ts"
 import { keepTelling, type Supervisor } from "../local/supervisor.ts"
 import { readInvitation } from "../attestation/protocol/invitation.ts"
-import { fromHex } from "../attestation/wire/text.ts"
+import { fromHex, toHex } from "../attestation/wire/text.ts"
 import { Attester } from "./attester.ts"
 import type { Configuration } from "./config.ts"
 import { stayConnected } from "./connect.ts"
-import { enrol, enrolAnew } from "./enrol.ts"
-import { type Enrolment, readEnrolment, writeEnrolment } from "./enrolment.ts"
+import { enrol, enrolAnew, type EnrolParts } from "./enrol.ts"
+import { type Enrolment, noteSuccessor, readEnrolment, writeEnrolment } from "./enrolment.ts"
 import { agentHasher, WeightsGuard } from "./hash/guard.ts"
 import type { Hasher } from "./hash/hasher.ts"
 import { thisMachine } from "./reader/ask.ts"
@@ -149,16 +149,31 @@ export class Agent {
     const enrolment = this.#enrolment
     if (enrolment === "none") return
     const { host, port, pin, attester, ak } = enrolment
-    const { say, random, signal } = this.#parts
+    const { say, random, signal, configuration } = this.#parts
     const common = { attester: this.#attester, spool: this.#spool, standing: this.#standing, say, random }
     const parts = {
       ...common,
       who: { attester, ak },
       known: new KnownPrefix(),
-      endpoint: { host, port, pin: fromHex(pin) },
+      endpoint: { host, port, pin: fromHex(pin), proxy: configuration.proxy },
+      succeeded: (successor: Uint8Array) => this.#follow(successor),
     }
     this.#connecting = new AbortController()
     this.#connected = stayConnected(parts, AbortSignal.any([signal, this.#connecting.signal]))
+  }
+
+  /** The collector's key has a successor, which the key of before signed: from now on that one counts. */
+  async #follow(successor: Uint8Array): Promise<void> {
+    const { configuration, now, say } = this.#parts
+    if (this.#enrolment === "none") return
+    const pin = toHex(successor)
+    await noteSuccessor(configuration.state, {
+      from: this.#enrolment.pin,
+      to: pin,
+      seen: new Date(now()).toISOString(),
+    })
+    this.#enrolment = { ...this.#enrolment, pin }
+    say(`the collector's key has a successor, signed by the key of before: its pin is ${pin}`, "")
   }
 
   #handlers(): Handlers<typeof agentVerbs> {
@@ -174,9 +189,14 @@ export class Agent {
     }
   }
 
+  #enrolling(): EnrolParts {
+    const { broker, now, configuration } = this.#parts
+    return { broker, label: hostname(), proxy: configuration.proxy, now }
+  }
+
   async #join(invitation: string): Promise<Pick<Enrolment, "attester" | "host" | "port">> {
-    const { broker, now, configuration, signal } = this.#parts
-    const enrolment = await enrol({ broker, label: hostname(), now }, readInvitation(invitation), signal)
+    const { configuration, signal } = this.#parts
+    const enrolment = await enrol(this.#enrolling(), readInvitation(invitation), signal)
     await writeEnrolment(configuration.state, enrolment)
     this.#connecting.abort()
     await this.#connected
@@ -188,7 +208,7 @@ export class Agent {
 
   /** The connection rests meanwhile: what the new AK signs is of no use to a collector that does not know it yet. */
   async #rotate(invitation: string): Promise<Pick<Enrolment, "attester" | "host" | "port">> {
-    const { broker, now, configuration, signal } = this.#parts
+    const { configuration, signal } = this.#parts
     if (this.#spool.waiting.length > 0)
       throw new Trouble(
         "evidence of the AK of before still waits for the collector",
@@ -197,7 +217,7 @@ export class Agent {
     this.#connecting.abort()
     await this.#connected
     try {
-      const enrolment = await enrolAnew({ broker, label: hostname(), now }, readInvitation(invitation), signal)
+      const enrolment = await enrolAnew(this.#enrolling(), readInvitation(invitation), signal)
       await writeEnrolment(configuration.state, enrolment)
       this.#enrolment = enrolment
       const { attester, host, port } = enrolment

@@ -5,6 +5,7 @@
 import { z } from "zod"
 import { count, line } from "../attestation/wire/text.ts"
 import { readerSocket } from "./reader/verbs.ts"
+import type { Proxy } from "../channel/dial.ts"
 import { BadConfiguration, readToml } from "../local/configuration.ts"
 
 /** Where the file is looked for unless another is named. */
@@ -50,6 +51,8 @@ export const defaults = Object.freeze({
   }),
   /** between reports while no collector is connected */
   reports: Object.freeze({ every: 3600 }),
+  /** the HTTP proxy on the way to the collector; "": none. `credentials` is a file with user:password; "": none are asked for */
+  proxy: Object.freeze({ host: "", port: 3128, credentials: "" }),
   /** the most pieces of evidence, and mebibytes of it, that wait for a collector; and as many that one has acknowledged */
   spool: Object.freeze({ evidence: 1000, mebibytes: 64 }),
 })
@@ -101,6 +104,13 @@ export const file = z.strictObject({
     })
     .prefault({}),
   reports: z.strictObject({ every: whole(1, 86_400).default(defaults.reports.every) }).prefault({}),
+  proxy: z
+    .strictObject({
+      host: line(253).default(defaults.proxy.host),
+      port: whole(1, 65_535).default(defaults.proxy.port),
+      credentials: z.union([z.literal(""), path], "not a path that begins with /").default(defaults.proxy.credentials),
+    })
+    .prefault({}),
   spool: z
     .strictObject({
       evidence: whole(2, 100_000).default(defaults.spool.evidence),
@@ -112,7 +122,8 @@ type File = z.infer<typeof file>
 
 /** A model to measure: what it is called in evidence, the file or folder that it is, and where its links may lead. */
 export type Weights = { readonly name: string; readonly path: string; readonly links: "own" | "anywhere" }
-export type Configuration = Omit<File, "state" | "runtime" | "weights"> & {
+export type Configuration = Omit<File, "state" | "runtime" | "weights" | "proxy"> & {
+  readonly proxy: Proxy | "none"
   readonly state: string
   readonly runtime: string
   readonly weights: readonly Weights[]
@@ -135,6 +146,7 @@ export function readConfiguration(text: string, environment: Environment): Confi
   return Object.freeze({
     ...given,
     weights,
+    proxy: given.proxy.host === "" ? "none" : given.proxy,
     tpm: { ...given.tpm, pcrs },
     state: given.state ?? firstFolder(environment["STATE_DIRECTORY"]) ?? defaults.state,
     runtime: given.runtime ?? firstFolder(environment["RUNTIME_DIRECTORY"]) ?? defaults.runtime,

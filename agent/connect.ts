@@ -9,6 +9,8 @@ import { told } from "./trouble.ts"
 
 export type ConnectionParts = SessionParts & {
   readonly endpoint: Endpoint
+  /** told of the pin that takes the place of the endpoint's, before anything is said to its holder */
+  readonly succeeded: (pin: Uint8Array) => Promise<void>
   /** from 0 up to 1, as Math.random */
   readonly random: () => number
 }
@@ -25,9 +27,14 @@ export function pauseAfter(failures: number, random: () => number, retryAfterSec
 /** Stays connected until `signal` is aborted; then resolves when the connection is closed. */
 export async function stayConnected(parts: ConnectionParts, signal: AbortSignal): Promise<void> {
   const { standing, say, random } = parts
+  let { endpoint } = parts
+  const succeeded = async (pin: Uint8Array): Promise<void> => {
+    await parts.succeeded(pin)
+    endpoint = { ...endpoint, pin }
+  }
   for (let failures = 0; !signal.aborted; failures++) {
     standing.connecting()
-    const { heard, why } = await attempt(parts, signal)
+    const { heard, why } = await attempt({ ...parts, endpoint, succeeded }, signal)
     if (signal.aborted) return
     if (heard) failures = 0
     const pause = pauseAfter(failures, random, why instanceof Goodbye ? why.retryAfterSeconds : 0)
@@ -42,7 +49,9 @@ export async function stayConnected(parts: ConnectionParts, signal: AbortSignal)
 async function attempt(parts: ConnectionParts, signal: AbortSignal): Promise<{ heard: boolean; why: unknown }> {
   let session: Session | undefined
   try {
-    session = new Session(parts, await openChannel(parts.endpoint, signal))
+    const channel = await openChannel(parts.endpoint, signal)
+    if (channel.successor !== "none") await parts.succeeded(channel.successor)
+    session = new Session(parts, channel)
     parts.standing.connected()
     await session.run(signal)
     return { heard: session.heard, why: undefined }

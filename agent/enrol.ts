@@ -5,6 +5,7 @@
 import type { Invitation } from "../attestation/protocol/invitation.ts"
 import { type FromAttester, type ToAttester, writeMessage } from "../attestation/protocol/message.ts"
 import { plainLine, toBase64, toHex } from "../attestation/wire/text.ts"
+import type { Proxy } from "../channel/dial.ts"
 import { openChannel } from "./channel.ts"
 import type { Enrolment } from "./enrolment.ts"
 import { Inbox } from "./inbox.ts"
@@ -15,6 +16,8 @@ export type EnrolParts = {
   readonly broker: Broker
   /** what people call this machine: a host name, a label */
   readonly label: string
+  /** on the way to the collector */
+  readonly proxy: Proxy | "none"
   /** milliseconds since 1970 */
   readonly now: () => number
 }
@@ -22,7 +25,7 @@ export type EnrolParts = {
 /** Enrols with the invitation's collector. Throws Trouble, with what the collector said. */
 export async function enrol(parts: EnrolParts, invitation: Invitation, signal: AbortSignal): Promise<Enrolment> {
   const { identity, ak } = await parts.broker.call("identity", {})
-  const { socket } = await openChannel(invitation, signal)
+  const { socket, successor } = await openChannel({ ...invitation, proxy: parts.proxy }, signal)
   const inbox = new Inbox(socket)
   const stop = (): void => inbox.end(new Trouble("joining was stopped", ""))
   signal.addEventListener("abort", stop)
@@ -36,7 +39,8 @@ export async function enrol(parts: EnrolParts, invitation: Invitation, signal: A
     const enrolled = await expect(inbox, "enrolled")
     if (enrolled.attester !== identity.attester)
       throw new Trouble("the collector enrolled another attester than this", "tell whoever runs it")
-    const { host, port, pin } = invitation
+    const { host, port } = invitation
+    const pin = successor === "none" ? invitation.pin : successor
     const joined = new Date(parts.now()).toISOString()
     const { attester, resultKey, audience } = enrolled
     return { host, port, pin: toHex(pin), attester, ak, resultKey, audience, joined }

@@ -2,7 +2,7 @@
  * Which collector is this agent's, and how does it know it? By what the invitation said and the collector answered, in one
  * file of the state folder. A record is never changed; who joins again keeps the old one under another name.
  */
-import { open, readFile, rename } from "node:fs/promises"
+import { link, open, readFile, rename } from "node:fs/promises"
 import { join } from "node:path"
 import { z } from "zod"
 import { Malformed } from "../attestation/wire/codec.ts"
@@ -29,7 +29,33 @@ export type Enrolment = z.infer<typeof record>
 
 const fileIn = (state: string): string => join(state, "enrolment.json")
 
-/** The enrolment in the state folder, or "none". Throws Trouble when the file is not as it was written. */
+/** A key of the collector that signed its successor's certificate: their pins, and when that was seen. */
+const successor = z.strictObject({ from: hex(32), to: hex(32), seen: instant })
+export type Successor = z.infer<typeof successor>
+const successors = z.array(successor).max(1000)
+
+const successorsFile = (state: string): string => join(state, "successors.json")
+
+async function successorsIn(state: string): Promise<readonly Successor[]> {
+  const bytes = await readFile(successorsFile(state)).catch(error => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
+    throw error
+  })
+  return bytes ? readJson(successors, bytes, 1 << 20) : []
+}
+
+/** The pin that counts now: from the enrolment's, in the order in which successors were seen. */
+const followed = (pin: string, seen: readonly Successor[]): string =>
+  seen.reduce((now, { from, to }) => (from === now ? to : now), pin)
+
+/** Keeps a successor, before anything is said to who holds it. The record of the enrolment stays as it was. */
+export async function noteSuccessor(state: string, seen: Successor): Promise<void> {
+  const all = [...(await successorsIn(state)), seen]
+  await writeWhole(successorsFile(state), writeJson(all.slice(-1000)))
+  await syncFolder(state)
+}
+
+/** The enrolment in the state folder, or "none"; its pin is the one that counts now. Throws Trouble when the file is not as it was written. */
 export async function readEnrolment(state: string): Promise<Enrolment | "none"> {
   const bytes = await readFile(fileIn(state)).catch(error => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
@@ -37,7 +63,8 @@ export async function readEnrolment(state: string): Promise<Enrolment | "none"> 
   })
   if (!bytes) return "none"
   try {
-    return readJson(record, bytes, 1 << 16)
+    const enrolment = readJson(record, bytes, 1 << 16)
+    return { ...enrolment, pin: followed(enrolment.pin, await successorsIn(state)) }
   } catch (error) {
     if (!(error instanceof Malformed)) throw error
     throw new Trouble(`${fileIn(state)} is not as it was written: ${error.message}`, "move it away and join again")
@@ -47,15 +74,26 @@ export async function readEnrolment(state: string): Promise<Enrolment | "none"> 
 /** Writes the enrolment; one that was there is kept as `enrolment.<when it was made>.json`. */
 export async function writeEnrolment(state: string, enrolment: Enrolment): Promise<void> {
   const old = await readEnrolment(state)
-  const fresh = `${fileIn(state)}.new`
+  if (old !== "none") await keep(fileIn(state), join(state, `enrolment.${old.joined}.json`))
+  await writeWhole(fileIn(state), writeJson(enrolment))
+  await syncFolder(state)
+}
+
+/** A second name for a file, which outlives the first's next owner. */
+const keep = (path: string, as: string): Promise<void> =>
+  link(path, as).catch(error => {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error
+  })
+
+/** Writes a file that is there whole, on disk, or as it was. */
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const fresh = `${path}.new`
   const file = await open(fresh, "w", 0o600)
   try {
-    await file.writeFile(writeJson(enrolment))
+    await file.writeFile(bytes)
     await file.sync()
   } finally {
     await file.close()
   }
-  if (old !== "none") await rename(fileIn(state), join(state, `enrolment.${old.joined}.json`))
-  await rename(fresh, fileIn(state))
-  await syncFolder(state)
+  await rename(fresh, path)
 }

@@ -72,7 +72,7 @@ async function joinBy(
   await makeFolders(configuration)
   return withBroker(configuration, "any", async broker => {
     const enter = how === "join" ? enrol : enrolAnew
-    const enrolment = await enter({ broker, label: hostname(), now }, read, signal)
+    const enrolment = await enter({ broker, label: hostname(), proxy: configuration.proxy, now }, read, signal)
     await writeEnrolment(configuration.state, enrolment)
     return enrolment
   })

@@ -23,6 +23,8 @@ const given = z.object({
   knownFrom: text.optional(),
   tokenFile: text.optional(),
   collector: hostAndPort.optional(),
+  proxy: hostAndPort.optional(),
+  proxyCredentials: text.default(""),
   pin: text.optional(),
   ak: text.optional(),
   depth: z.enum(["quick", "full"], "quick or full").default("quick"),
@@ -51,6 +53,8 @@ export const challenge = command({
     ["--known-from <who>", "outside: who told you that name, other than this collector"],
     ["--collector <host:port>", "outside: where the collector is (default: as the invitation says)"],
     ["--pin <pin>", "outside: SHA-256 of the collector's public key (default: as the invitation says)"],
+    ["--proxy <host:port>", "outside: the HTTP proxy on the way to the collector"],
+    ["--proxy-credentials <file>", "outside: a file with user:password for that proxy"],
     ["--ak <file>", "outside: the attestation key that must have quoted, if you know it"],
     ["--pcrs <list>", "outside: PCRs that the quote must cover, beside that of the log"],
     ["--log-pcr <pcr>", "outside: the PCR that holds the log (default: 23)"],
@@ -69,11 +73,26 @@ export const challenge = command({
   exits: ["good", "failed", "misuse", "unacceptable", "unauthentic", "missing", "later", "configuration"],
   reads: given,
   run: async (options, terminal) => {
-    const { name, attester, tokenFile, knownFrom, collector, pin, ak, reference, out } = options
+    const {
+      name,
+      attester,
+      tokenFile,
+      knownFrom,
+      collector,
+      pin,
+      ak,
+      reference,
+      out,
+      proxyCredentials: credentials,
+    } = options
+    const proxy = options.proxy ? { ...options.proxy, credentials } : "none"
     if (tokenFile === undefined) return askCollector(options, terminal)
     if (attester === undefined || name !== undefined)
       throw new Problem("misuse", "an outside verifier says whom it means with --attester", "give the Name of the EK")
-    return askOutside({ ...options, attester, tokenFile, knownFrom, collector, pin, ak, reference, out }, terminal)
+    return askOutside(
+      { ...options, attester, tokenFile, knownFrom, collector, proxy, pin, ak, reference, out },
+      terminal,
+    )
   },
 })
 

@@ -17,6 +17,7 @@ import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
 import { show } from "./show.ts"
 import { status } from "./status.ts"
+import { tlsRotate } from "./tls.ts"
 import { verifyCommand } from "./verify.ts"
 
 export const commands: readonly Command[] = [
@@ -38,6 +39,7 @@ export const commands: readonly Command[] = [
   referenceRecord,
   referenceShow,
   clear,
+  tlsRotate,
   exportCommand,
   measure,
   verifyCommand,

@@ -167,13 +167,13 @@ async function agentOf({ runtime }: Configuration): Promise<Check> {
   }
 }
 
-async function collectorOf({ state }: Configuration): Promise<Check[]> {
+async function collectorOf({ state, proxy }: Configuration): Promise<Check[]> {
   try {
     const enrolment = await readEnrolment(state)
     if (enrolment === "none")
       return [bad("collector", "note", "this machine has joined none", "ask for an invitation, then: assay join")]
     const { host, port, pin } = enrolment
-    const socket = await connectPinned({ host, port, pin: fromHex(pin) }, AbortSignal.timeout(5000))
+    const socket = await connectPinned({ host, port, pin: fromHex(pin), proxy }, 5000)
     socket.destroy()
     return [ok("collector", `${host}:${port} answers with the pinned key`)]
   } catch (error) {

@@ -27,7 +27,8 @@ export type Given = {
   /** who told that name, other than the collector */
   readonly knownFrom: string | undefined
   readonly tokenFile: string
-  readonly collector: Omit<Place, "pin"> | undefined
+  readonly collector: Pick<Place, "host" | "port"> | undefined
+  readonly proxy: Place["proxy"]
   readonly pin: string | undefined
   readonly ak: string | undefined
   readonly depth: "quick" | "full"
@@ -155,19 +156,24 @@ function chanceFor(ek: PublicArea): Chance {
 }
 
 /** What the file holds: an invitation, or its token alone. */
-async function readTokenFile({ tokenFile, collector, pin }: Given): Promise<{ place: Place; token: Uint8Array }> {
+async function readTokenFile({
+  tokenFile,
+  collector,
+  pin,
+  proxy,
+}: Given): Promise<{ place: Place; token: Uint8Array }> {
   const line = Buffer.from(await readBounded(tokenFile, 4096))
     .toString("latin1")
     .trim()
   if (line.startsWith("assay1:")) {
     const { token, ...place } = readInvitation(line)
-    return { place: { ...place, ...collector, ...(pin === undefined ? {} : { pin: readPin(pin) }) }, token }
+    return { place: { ...place, proxy, ...collector, ...(pin === undefined ? {} : { pin: readPin(pin) }) }, token }
   }
   const token = bytes32(line)
   if (!token) throw new Problem("misuse", `${tokenFile} holds no invitation`, "it is one line that begins with assay1:")
   if (!collector || pin === undefined)
     throw new Problem("misuse", "where the collector is, and its pin, are not said", "give --collector and --pin")
-  return { place: { ...collector, pin: readPin(pin) }, token }
+  return { place: { ...collector, proxy, pin: readPin(pin) }, token }
 }
 
 function readPin(given: string): Uint8Array {

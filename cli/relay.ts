@@ -2,9 +2,8 @@
  * How does an outside verifier reach an attester? Over the collector's relay: TLS 1.3 to the key that it pinned, and nothing is
  * said before that key is seen. What is asked and what is made of the answer: `challenge.ts`.
  */
-import { createHash } from "node:crypto"
 import { on } from "node:events"
-import { connect, type TLSSocket } from "node:tls"
+import type { TLSSocket } from "node:tls"
 import { WebSocket } from "ws"
 import { type Delivered, Delivery } from "../collector/delivery.ts"
 import {
@@ -18,11 +17,11 @@ import {
   writeMessage,
 } from "../attestation/protocol/message.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
-import { sameBytes, toHex } from "../attestation/wire/text.ts"
-import { Problem } from "./exit.ts"
+import { dial, NoChannel, type Peer } from "../channel/dial.ts"
+import { type Exit, Problem } from "./exit.ts"
 
 /** Where the collector is; `pin` is the SHA-256 of its SubjectPublicKeyInfo. */
-export type Place = { readonly host: string; readonly port: number; readonly pin: Uint8Array }
+export type Place = Peer
 
 /** A conversation with a collector's relay. Every wait ends with a Problem when the deadline has passed. */
 export type Relay = {
@@ -36,7 +35,7 @@ export type Relay = {
 /** Opens the relay at `place`; after `deadline` milliseconds it is over. */
 export async function openRelay(place: Place, deadline: number): Promise<Relay> {
   const signal = AbortSignal.timeout(deadline)
-  const tls = await connectPinned(place, signal)
+  const tls = await connectPinned(place, deadline)
   const url = `ws://${place.host}:${place.port}${paths.verifier}`
   const limits = { maxPayload: Math.max(messageLimit, chunkLimit), perMessageDeflate: false }
   const socket = new WebSocket(url, subprotocol, { ...limits, createConnection: () => tls })
@@ -56,46 +55,26 @@ export async function openRelay(place: Place, deadline: number): Promise<Relay> 
   }
 }
 
-/** A TLS connection to whoever holds the pinned key: the certificate says nothing, and its key is compared before a byte is sent. */
-export function connectPinned({ host, port, pin }: Place, signal: AbortSignal): Promise<TLSSocket> {
-  const bare = host.replace(/^\[|\]$/g, "")
-  const socket = connect({ host: bare, port, minVersion: "TLSv1.3", rejectUnauthorized: false })
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error): void => {
-      socket.destroy()
-      reject(error)
-    }
-    signal.addEventListener("abort", () => fail(late(host, port)))
-    socket.once("error", error => fail(unreachable(host, port, error)))
-    socket.once("secureConnect", () => {
-      const key = socket.getPeerX509Certificate()?.publicKey.export({ format: "der", type: "spki" })
-      const seen = new Uint8Array(
-        createHash("sha256")
-          .update(key ?? "")
-          .digest(),
-      )
-      if (sameBytes(seen, pin)) resolve(socket)
-      else fail(otherKey(host, port, seen))
-    })
-  })
+/** A TLS connection to whoever holds the pinned key, or its successor: its key is compared before a byte is sent. Throws Problem. */
+export async function connectPinned(place: Place, deadline: number): Promise<TLSSocket> {
+  try {
+    return (await dial(place, deadline, new AbortController().signal)).tls
+  } catch (error) {
+    if (!(error instanceof NoChannel)) throw error
+    throw new Problem(exitOf[error.kind], error.message, error.hint)
+  }
+}
+
+const exitOf: Readonly<Record<NoChannel["kind"], Exit>> = {
+  unreachable: "missing",
+  late: "later",
+  stopped: "later",
+  proxy: "missing",
+  "channel-differs": "unauthentic",
 }
 
 const late = (host: string, port: number): Problem =>
   new Problem("later", `${host}:${port} did not answer in time`, "try again, or give it longer with --deadline")
-
-const unreachable = (host: string, port: number, { message }: Error): Problem =>
-  new Problem(
-    "missing",
-    `no collector can be reached at ${host}:${port}: ${message}`,
-    "is it running, and its port open?",
-  )
-
-const otherKey = (host: string, port: number, seen: Uint8Array): Problem =>
-  new Problem(
-    "unauthentic",
-    `${host}:${port} has another key than the pinned one: ${toHex(seen)}`,
-    "nothing was sent; ask the collector's operator for the pin over another way, and compare",
-  )
 
 function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

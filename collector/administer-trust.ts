@@ -1,6 +1,6 @@
 /** How are an operator's decisions about trust carried out: whose certificates count, who is retired, what was invited? */
 import type { Decision } from "../attestation/appraise/endorsement.ts"
-import { fromBase64 } from "../attestation/wire/text.ts"
+import { fromBase64, toHex } from "../attestation/wire/text.ts"
 import { CallFailed, type Handlers } from "../local/call.ts"
 import type { Office } from "./administer.ts"
 import { admitCertificate } from "./roots.ts"
@@ -13,10 +13,11 @@ type Answer<K extends keyof Handler> = Awaited<ReturnType<Handler[K]>>
 
 export const administerTrust = (
   office: Office,
-): Pick<Handler, "roots-add" | "roots-list" | "roots-withdraw" | "invitations"> => ({
+): Pick<Handler, "roots-add" | "roots-list" | "roots-withdraw" | "invitations" | "tls-rotate"> => ({
   "roots-add": ({ certificate, approver }) => add(office, fromBase64(certificate), approver ?? "nobody"),
   "roots-list": ({ skip }) => list(office, skip),
   "roots-withdraw": async ({ fingerprint, by, reason }) => withdraw(office, fingerprint, { by, reason }),
+  "tls-rotate": async decision => rotate(office, decision),
   invitations: ({ before }) => invitations(office, before),
 })
 
@@ -45,6 +46,14 @@ async function list({ parts: { store } }: Office, skip: number): Promise<Answer<
   const all = await store.admittedCertificates()
   const certificates = all.slice(skip, skip + pageLimit).map(rowOf)
   return { certificates, next: skip + pageLimit < all.length ? skip + pageLimit : null }
+}
+
+/** A new TLS key, which the one of before signed; connections that are open stay. */
+function rotate({ parts: { now, say }, tls }: Office, { by, reason }: Decision): Answer<"tls-rotate"> {
+  const from = tls.pin()
+  const pin = tls.succeed({ by, reason, at: instantOf(now()) })
+  say(`${by} replaced the TLS key: ${reason}; pin ${toHex(pin)} follows ${toHex(from)}`)
+  return { pin: toHex(pin), before: toHex(from) }
 }
 
 async function withdraw(

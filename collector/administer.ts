@@ -28,13 +28,14 @@ import type { Parts } from "./parts.ts"
 import { reexamine } from "./reexamine.ts"
 import { shortFindings } from "./shorten.ts"
 import type { Archived, Row } from "./store.ts"
+import type { TlsKeys } from "./tls.ts"
 import type { CollectorVerbs, Shown } from "./verbs.ts"
 
 /** What the connections share, and what only the collector itself knows. */
 export type Office = {
   readonly parts: Parts
   readonly verifier: Verifier
-  readonly pin: Uint8Array
+  readonly tls: TlsKeys
   /** where invitations lead to */
   readonly host: string
   readonly port: number
@@ -74,18 +75,18 @@ async function the({ parts: { store } }: Office, text: string): Promise<Row> {
   return found
 }
 
-async function identify({ parts, verifier, pin, host, port, started }: Office): Promise<Answer<"identity">> {
+async function identify({ parts, verifier, tls, host, port, started }: Office): Promise<Answer<"identity">> {
   const { version, build, key } = verifier
   const attesters = await parts.store.count()
   const connected = parts.fleet.size
   return {
-    ...{ version, build, name: parts.config.name, pin: toBase64(pin), resultKey: toBase64(key.publicKey) },
+    ...{ version, build, name: parts.config.name, pin: toBase64(tls.pin()), resultKey: toBase64(key.publicKey) },
     ...{ host, port, started: instantOf(started), attesters, connected },
   }
 }
 
 async function invite(
-  { parts: { store, now, config, say }, pin, host, port }: Office,
+  { parts: { store, now, config, say }, tls, host, port }: Office,
   { by, purpose, name, lifetimeSeconds, accept }: Request<"invite">,
 ): Promise<Answer<"invite">> {
   if (purpose === "verifier" && accept)
@@ -95,7 +96,11 @@ async function invite(
   const { invitation, token } = newInvitation({ purpose, name, by, issued, expires, accept })
   await store.invite(invitation)
   say(`${by} invited the ${purpose} ${name}, until ${instantOf(expires)}`)
-  return { id: invitation.id, invitation: writeInvitation({ host, port, pin, token }), expires: instantOf(expires) }
+  return {
+    id: invitation.id,
+    invitation: writeInvitation({ host, port, pin: tls.pin(), token }),
+    expires: instantOf(expires),
+  }
 }
 
 async function list(office: Office, { after }: Request<"attesters">): Promise<Answer<"attesters">> {

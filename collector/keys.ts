@@ -2,15 +2,7 @@
  * Which keys are the collector's own? Two, and neither is used for the other's work: the TLS key, which agents pin, and the
  * result key, which signs what it concludes. Each is made once, in a file that only this user reads.
  */
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-  sign,
-} from "node:crypto"
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto"
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs"
 import { join } from "node:path"
 
@@ -33,14 +25,6 @@ export function resultKey(folder: string): ResultKey {
 /** The TLS key in `folder`, ECDSA P-256, made at the first start. */
 export const tlsKey = (folder: string): KeyObject =>
   keyIn(join(folder, "tls-key.pem"), () => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey)
-
-/** What agents compare before they send a byte: SHA-256 of the SubjectPublicKeyInfo in DER. */
-export const pinOf = (key: KeyObject): Uint8Array =>
-  new Uint8Array(
-    createHash("sha256")
-      .update(createPublicKey(key).export({ format: "der", type: "spki" }))
-      .digest(),
-  )
 
 function keyIn(path: string, make: () => KeyObject): KeyObject {
   if (!existsSync(path)) writeWhole(path, make().export({ format: "pem", type: "pkcs8" }).toString())

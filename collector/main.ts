@@ -8,8 +8,8 @@ import { join } from "node:path"
 import { listenLocal, serveVerbs } from "../local/call.ts"
 import { withLevel } from "../local/journal.ts"
 import { keepTelling, type Supervisor } from "../local/supervisor.ts"
+import { Allowance } from "../channel/allowance.ts"
 import { administer } from "./administer.ts"
-import { Allowance } from "./allowance.ts"
 import { ownBuild, version } from "./build.ts"
 import type { Verifier } from "./conclude.ts"
 import type { Configuration } from "./config.ts"
@@ -23,7 +23,7 @@ import { Ledger } from "./ledger.ts"
 import type { Parts } from "./parts.ts"
 import { serve } from "./serve.ts"
 import { openSqlite } from "./sqlite.ts"
-import { tlsIdentity } from "./tls.ts"
+import { tlsIdentity, tlsKeys } from "./tls.ts"
 import { socketName, verbs } from "./verbs.ts"
 
 /** A collector that runs. */
@@ -127,7 +127,11 @@ async function assemble(
   ending.push(() => new Promise<void>(resolve => admin.close(() => resolve())))
   const callers = trackCallers(admin)
   ending.push(() => callers.forEach(each => each.destroy()))
-  serveVerbs(admin, verbs, administer({ parts, verifier, pin: tls.pin, host, port, started }))
+  serveVerbs(
+    admin,
+    verbs,
+    administer({ parts, verifier, tls: tlsKeys(config.state, tls, serving), host, port, started }),
+  )
   say(`listening on ${config.listen.host} port ${serving.port}, asked through ${socket}`)
   say(`pin ${Buffer.from(tls.pin).toString("hex")}`)
   return { port: serving.port, pin: tls.pin, resultKey: key.publicKey, socket }

@@ -1,5 +1,5 @@
 /** What do all connections share? Built once by `main.ts`, handed to each. */
-import type { Allowance } from "./allowance.ts"
+import type { Allowance } from "../channel/allowance.ts"
 import type { Configuration } from "./config.ts"
 import type { Buffered } from "./delivery.ts"
 import type { Fleet } from "./fleet.ts"

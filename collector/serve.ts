@@ -8,8 +8,9 @@ import { createServer, isIPv6, type Server, type Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
 import { type WebSocket, WebSocketServer } from "ws"
-import { channelLabel, chunkLimit, paths, subprotocol, writeMessage } from "../attestation/protocol/message.ts"
-import { Allowance } from "./allowance.ts"
+import { chunkLimit, paths, subprotocol, writeMessage } from "../attestation/protocol/message.ts"
+import { Allowance } from "../channel/allowance.ts"
+import { bindingOf } from "../channel/pin.ts"
 import { AttesterSession } from "./attester.ts"
 import type { Parts } from "./parts.ts"
 import { type Conversation, Peer } from "./peer.ts"
@@ -33,6 +34,8 @@ export type Serving = {
   readonly port: number
   /** how many WebSockets are open */
   connections(): number
+  /** Meets new connections with another key; those that are open stay. */
+  renew(identity: TlsIdentity): void
   /** Says goodbye to everybody, and stops listening. */
   stop(): Promise<void>
 }
@@ -59,6 +62,7 @@ export async function serve(parts: Parts, { options }: TlsIdentity): Promise<Ser
   return {
     port: typeof address === "object" && address ? address.port : listen.port,
     connections: () => wss.clients.size,
+    renew: identity => https.setSecureContext(identity.options),
     stop: async () => {
       clearInterval(pings)
       const closed = new Promise<void>(resolve => gate.close(() => resolve()))
@@ -110,15 +114,6 @@ function upgrade(parts: Parts, wss: WebSocketServer, request: IncomingMessage, s
     const peer = new Peer(ws, channel, address, parts.say)
     peer.converse(session(peer, parts))
   })
-}
-
-/** RFC 9266, tls-exporter; undefined when the connection is gone already. */
-function bindingOf(socket: TLSSocket): Uint8Array | undefined {
-  try {
-    return new Uint8Array(socket.exportKeyingMaterial(32, channelLabel, Buffer.alloc(0)))
-  } catch {
-    return undefined
-  }
 }
 
 function refuse(socket: Duplex, status: string): void {

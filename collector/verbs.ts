@@ -96,6 +96,11 @@ export const verbs = {
     }),
     answer: z.strictObject({ id: hex(32), invitation: line(512), expires: instant }),
   },
+  /** a new TLS key, signed by the one of before, which is then forgotten; both pins */
+  "tls-rotate": {
+    request: z.strictObject({ by: person, reason }),
+    answer: z.strictObject({ pin: hex(32), before: hex(32) }),
+  },
   /** an invitation admits nobody from now on; who was admitted stays */
   revoke: {
     request: z.strictObject({ id: hex(32), by: person }),

@@ -75,7 +75,8 @@ async function newSide(): Promise<Side> {
     ...{ attester, said, say, state, random: () => 0.01, known: new KnownPrefix(), standing: new Standing(Date.now) },
     spool: await Spool.open(state, { evidence: 10, bytes: 1 << 24 }, say),
     who: { attester: identity.attester, ak },
-    endpoint: { host: "127.0.0.1", port: peer.port, pin: peer.pin },
+    endpoint: { host: "127.0.0.1", port: peer.port, pin: peer.pin, proxy: "none" as const },
+    succeeded: async () => undefined,
     get signal() {
       return over.signal
     },
@@ -148,9 +149,9 @@ async function until(holds: () => boolean): Promise<void> {
 describe("a channel", () => {
   it("is not used when the peer's key is another (nothing is sent)", async () => {
     const before = peer.requests()
-    const endpoint = { host: "127.0.0.1", port: peer.port, pin: new Uint8Array(32) }
+    const endpoint = { host: "127.0.0.1", port: peer.port, pin: new Uint8Array(32), proxy: "none" as const }
     await expect(openChannel(endpoint, new AbortController().signal)).rejects.toMatchObject({
-      message: expect.stringContaining("has another key than the collector that this agent joined"),
+      message: expect.stringContaining("channel-differs"),
       hint: expect.stringContaining("somebody is between"),
     })
     expect(peer.requests()).toBe(before)
@@ -158,14 +159,14 @@ describe("a channel", () => {
 
   it("is not used below TLS 1.3 (C18)", async () => {
     const old = await startPeer(folder, "old", "TLSv1.2")
-    const endpoint = { host: "127.0.0.1", port: old.port, pin: old.pin }
+    const endpoint = { host: "127.0.0.1", port: old.port, pin: old.pin, proxy: "none" as const }
     await expect(openChannel(endpoint, new AbortController().signal)).rejects.toThrow("cannot reach the collector")
     expect(old.requests()).toBe(0)
     await old.stop()
   })
 
   it("says so when nobody listens", async () => {
-    const gone = { host: "127.0.0.1", port: 1, pin: peer.pin }
+    const gone = { host: "127.0.0.1", port: 1, pin: peer.pin, proxy: "none" as const }
     await expect(openChannel(gone, new AbortController().signal)).rejects.toThrow("ECONNREFUSED")
   })
 
@@ -174,7 +175,7 @@ describe("a channel", () => {
     await new Promise(resolve => silent.once("listening", resolve))
     const stop = new AbortController()
     const opening = openChannel(
-      { host: "127.0.0.1", port: (silent.address() as AddressInfo).port, pin: peer.pin },
+      { host: "127.0.0.1", port: (silent.address() as AddressInfo).port, pin: peer.pin, proxy: "none" as const },
       stop.signal,
     )
     setTimeout(() => stop.abort(), 50)
@@ -183,7 +184,7 @@ describe("a channel", () => {
   })
 
   it("has the same binding at both ends (RFC 9266)", async () => {
-    const endpoint = { host: "127.0.0.1", port: peer.port, pin: peer.pin }
+    const endpoint = { host: "127.0.0.1", port: peer.port, pin: peer.pin, proxy: "none" as const }
     const { socket, binding } = await openChannel(endpoint, new AbortController().signal)
     expect((await peer.connection()).binding).toEqual(binding)
     socket.terminate()
@@ -192,7 +193,8 @@ describe("a channel", () => {
 
 describe("joining", () => {
   const invited = () => ({ host: "127.0.0.1", port: peer.port, pin: peer.pin, token: new Uint8Array(32).fill(7) })
-  const joinPeer = () => enrol({ broker, label: "ws-7", now: Date.now }, invited(), new AbortController().signal)
+  const joinPeer = () =>
+    enrol({ broker, label: "ws-7", proxy: "none", now: Date.now }, invited(), new AbortController().signal)
 
   it("shows its keys and the token, and opens the credential that is made for them", async () => {
     const joining = joinPeer()

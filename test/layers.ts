@@ -29,9 +29,11 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   "node-tpm2": ["node:", "koffi"],
   wasm: ["node:"],
   local: ["attestation/wire", "node:", "zod", "smol-toml"],
+  channel: [...room("wire", "protocol"), "node:", "ws"],
   agent: [
     "attestation",
     "local",
+    "channel",
     "wasm",
     "agent/broker/verbs.ts",
     "agent/broker/spawn.ts",
@@ -45,10 +47,10 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   ],
   "agent/broker": ["attestation", "local", "agent", "node-tpm2", "node:", "zod", "smol-toml", "@noble/ed25519"],
   "agent/reader": ["attestation/wire", "local", "agent", "node:", "zod"],
-  collector: ["attestation", "local", "node:", "ws", "zod", "smol-toml"],
+  collector: ["attestation", "local", "channel", "node:", "ws", "zod", "smol-toml"],
   // biome-ignore format: one row, two kinds
   cli: [
-    "attestation", "agent", "agent/broker", "collector", "local", "node-tpm2", "wasm",
+    "attestation", "agent", "agent/broker", "collector", "local", "channel", "node-tpm2", "wasm",
     "package.json", "node:", "commander", "ws", "zod", "smol-toml", "@noble/ed25519",
   ],
 }
