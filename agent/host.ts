@@ -126,11 +126,15 @@ export class Host {
 
   /** All bytes of a regular file from `offset` on; at most `limit` of them. */
   async readFrom(path: string, offset: number, limit: number): Promise<Found<Uint8Array>> {
-    return attempt(async () => {
+    const found = await attempt(async () => {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
       return readUpTo(join(this.#root, walked.value.path), limit, offset)
+    })
+    return this.orReader(found, async reader => {
+      const said = await reader.bytes(path, offset, limit + 1)
+      return said.state === "present" && said.value.length > limit ? tooLong(limit) : said
     })
   }
 
