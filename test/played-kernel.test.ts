@@ -272,7 +272,7 @@ describe("through a collector", () => {
     house = await startHouse(place)
     await boot(ordinary)
     const enrolment = await enrol(
-      { broker, label: "played", now: Date.now },
+      { broker, label: "played", now: Date.now, proxy: "none" },
       readInvitation(await invitationFrom(house)),
       over.signal,
     )
@@ -282,7 +282,8 @@ describe("through a collector", () => {
       ...{ attester, say, random: () => 0, known: new KnownPrefix(), standing: new Standing(Date.now) },
       spool: await Spool.open(join(folder, "spool"), { evidence: 10, bytes: 1 << 26 }, say),
       who: { attester: enrolment.attester, ak },
-      endpoint: { host, port, pin: fromHex(pin) },
+      endpoint: { host, port, pin: fromHex(pin), proxy: "none" as const },
+      succeeded: async () => undefined,
     }
     running = stayConnected(parts, over.signal)
     while (!(await house.admin.call("attesters", { after: "" })).attesters[0]?.connected) await delay(20)
