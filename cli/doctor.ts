@@ -11,24 +11,21 @@ import type { Configuration } from "../agent/config.ts"
 import { agentSocket, agentVerbs } from "../agent/verbs.ts"
 import { CallFailed, openCaller } from "../local/call.ts"
 import { fromHex } from "../attestation/wire/text.ts"
+import { bad, type Check, ok, type Verdict } from "./check.ts"
 import { asJson, command } from "./command.ts"
 import { agentConfiguration, configOf } from "./configuration.ts"
 import { type Exit, Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
+import { installationOf, interpreter } from "./installation.ts"
 import { connectPinned } from "./relay.ts"
 import { type Look, plain, type Terminal, wrapped, writeJsonLine } from "./terminal.ts"
-
-/** ok; problem: it would not work; missing: something is not there that could be; note: it works, and this should be known. */
-type Verdict = "ok" | "problem" | "missing" | "note"
-type Check = { readonly what: string; readonly verdict: Verdict; readonly says: string; readonly fix: string }
-
-const ok = (what: string, says: string): Check => ({ what, verdict: "ok", says, fix: "" })
-const bad = (what: string, verdict: Verdict, says: string, fix: string): Check => ({ what, verdict, says, fix })
 
 export const doctor = command({
   name: "doctor",
   says: "check whether this machine has what the agent needs",
-  teaches: "Checks Node, configuration, TPM, agent, enrolment, collector and clock, and says of each what to do.",
+  teaches:
+    "Checks Node, configuration, TPM, agent, enrolment, collector and clock, and says of each what to do. Where the package is " +
+    "installed, also its files, its units, the TPM's bank, IMA and fs-verity.",
   takes: [],
   options: [configOf("agent"), asJson],
   examples: ["assay doctor"],
@@ -56,6 +53,7 @@ async function examine(config: string | undefined): Promise<Check[]> {
   return [
     node(),
     ok("configuration", config ?? "as found, or its defaults"),
+    ...(installed() ? await installationOf("/", configuration.weights) : []),
     ...(await weightsOf(configuration)),
     ...(await tpmOf(configuration)),
     await agentOf(configuration),
@@ -63,6 +61,8 @@ async function examine(config: string | undefined): Promise<Check[]> {
     clock(),
   ]
 }
+
+const installed = (): boolean => process.execPath === interpreter
 
 function node(): Check {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
@@ -96,9 +96,16 @@ async function tpmOf({ runtime, tpm }: Configuration): Promise<Check[]> {
   const found = device === undefined ? undefined : await deviceOf(device)
   if (tpm.broker !== "own")
     return [
+      ...(await systemTpm()),
       bad("broker", "missing", `nothing answers at ${socket}`, "start its unit: systemctl start assay-broker.socket"),
     ]
   return [found ?? (await opened(tpm))]
+}
+
+/** A broker that the system starts opens this device; where it is, somebody else's mistake keeps it from answering. */
+async function systemTpm(): Promise<Check[]> {
+  const found = await deviceOf("/dev/tpmrm0")
+  return found?.verdict === "missing" ? [found] : []
 }
 
 const answers = (socket: string): Promise<boolean> =>
@@ -157,7 +164,13 @@ async function agentOf({ runtime }: Configuration): Promise<Check> {
       return bad("agent", "problem", `waits: ${connection.problem}`, "see the collector's check")
     return ok("agent", `runs, ${connection.state}`)
   } catch (error) {
-    if (error instanceof CallFailed) return bad("agent", "note", "does not run", "start it: assay agent")
+    if (error instanceof CallFailed)
+      return bad(
+        "agent",
+        "note",
+        "does not run",
+        installed() ? "start it: systemctl start assay-agent" : "start it: assay agent",
+      )
     return bad(
       "agent",
       "problem",
