@@ -126,6 +126,7 @@ function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | 
     ...[JSON.stringify(endorsement), audit === "unavailable" ? null : JSON.stringify(audit, spelledOut)],
   )
   const enrolled = { ...enrolment, number }
-  appendLeaf(db, { kind: "enrolment", bytes: writeJson(enrolled), at })
+  const told = audit === "unavailable" ? audit : JSON.parse(JSON.stringify(audit, spelledOut))
+  appendLeaf(db, { kind: "enrolment", bytes: writeJson({ ...enrolled, audit: told }), at })
   return enrolled
 }
