@@ -70,7 +70,8 @@ export class Agent {
   /** Opens what lies on disk. Throws Trouble. */
   static async open(parts: AgentParts): Promise<Agent> {
     const { state, spool } = parts.configuration
-    const limits = { evidence: spool.evidence, bytes: spool.mebibytes * 2 ** 20 }
+    const { evidence, mebibytes, horizon } = spool
+    const limits = { evidence, bytes: mebibytes * 2 ** 20, horizon: horizon * 86_400_000 }
     return new Agent(parts, await Spool.open(join(state, "spool"), limits, parts.say), await readEnrolment(state))
   }
 

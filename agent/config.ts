@@ -54,7 +54,7 @@ export const defaults = Object.freeze({
   /** the HTTP proxy on the way to the collector; "": none. `credentials` is a file with user:password; "": none are asked for */
   proxy: Object.freeze({ host: "", port: 3128, credentials: "" }),
   /** the most pieces of evidence, and mebibytes of it, that wait for a collector; and as many that one has acknowledged */
-  spool: Object.freeze({ evidence: 1000, mebibytes: 64 }),
+  spool: Object.freeze({ evidence: 1000, mebibytes: 64, horizon: 30 }),
 })
 
 const whole = (min: number, max: number) => z.int().min(min).max(max)
@@ -115,6 +115,7 @@ export const file = z.strictObject({
     .strictObject({
       evidence: whole(2, 100_000).default(defaults.spool.evidence),
       mebibytes: whole(1, 65_536).default(defaults.spool.mebibytes),
+      horizon: whole(1, 3650).default(defaults.spool.horizon),
     })
     .prefault({}),
 })

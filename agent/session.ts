@@ -49,6 +49,7 @@ export class Session {
   #challenges = 0
   #answering: Promise<void> = Promise.resolve()
   #heard = false
+  #resending: Promise<void> | undefined
 
   constructor(parts: SessionParts, channel: Channel) {
     this.#parts = parts
@@ -77,7 +78,7 @@ export class Session {
     } finally {
       signal.removeEventListener("abort", stop)
       this.#over.abort(new Trouble("the connection ended", ""))
-      await Promise.all([backlog, this.#answering])
+      await Promise.all([backlog, this.#answering, this.#resending])
     }
   }
 
@@ -95,6 +96,7 @@ export class Session {
       if (message.evidence !== null) await this.#settle(message, message.evidence)
       return
     }
+    if (message.type === "resend") return this.#startResending(message.after)
     throw new Trouble(
       `the collector sends "${message.type}" where it means nothing`,
       "bring agent and collector to one version",
@@ -172,6 +174,26 @@ export class Session {
     standing.decided({ ...verdict, evidence: digest })
     if (verdict.type === "acknowledged") return spool.acknowledge(digest)
     await spool.refuse(digest, verdict.findings.map(({ id }) => id).join(", ") || "no reason given")
+  }
+
+  /** Once a connection: a collector that keeps asking gets nothing twice. */
+  #startResending(after: string | null): void {
+    if (this.#resending) throw new Trouble("the collector asks twice for what it lacks", "look at the collector's log")
+    this.#resending = this.#resend(after).catch(error =>
+      this.#inbox.end(error instanceof Error ? error : new Error(String(error))),
+    )
+  }
+
+  /** What the collector had acknowledged and has lost, oldest first; what it says of it changes nothing here (M12). */
+  async #resend(after: string | null): Promise<void> {
+    const { spool, say } = this.#parts
+    const entries = spool.acknowledgedAfter(after)
+    say(`the collector lacks evidence that it acknowledged: ${entries.length} pieces are sent again`, "")
+    for (const entry of entries) {
+      if (this.#over.signal.aborted) return
+      const evidence = await spool.read(entry)
+      if (evidence !== "gone") await this.#outbox.submit(evidence, this.#inbox.ended)
+    }
   }
 
   /** What waits is sent oldest first, then what joins it. Whatever ends the connection ends this too. */

@@ -21,12 +21,14 @@ export type Entry = {
   readonly number: number
   readonly digest: string
   readonly audience: string
+  readonly made: string
   /** the files that hold its logs */
   readonly logs: readonly string[]
   readonly size: number
 }
 
-export type SpoolLimits = { readonly evidence: number; readonly bytes: number }
+/** `horizon`: milliseconds for which acknowledged evidence is kept, so that a collector out of a backup gets it again (M12). */
+export type SpoolLimits = { readonly evidence: number; readonly bytes: number; readonly horizon: number }
 
 /** Folders: what waits, what a collector has, what one refused, what cannot be read. */
 const folders = ["waiting", "acknowledged", "refused", "damaged"] as const
@@ -67,6 +69,11 @@ export class Spool {
   get acknowledged(): readonly Entry[] {
     return this.#entries.acknowledged
   }
+  /** What was acknowledged after the piece with this digest, in the order in which it was made; all that is kept if it is not here. */
+  acknowledgedAfter(digest: string | null): readonly Entry[] {
+    const inOrder = this.#entries.acknowledged.toSorted((a, b) => a.number - b.number)
+    return inOrder.slice(inOrder.findIndex(each => each.digest === digest) + 1)
+  }
 
   /** Resolves when the next piece is added. */
   get added(): Promise<void> {
@@ -87,7 +94,7 @@ export class Spool {
   acknowledge(digest: string): Promise<void> {
     return this.#inTurn(async () => {
       await this.#move(digest, "acknowledged")
-      await this.#dropOldest("acknowledged", this.#limits.evidence)
+      await this.#dropBeyondHorizon()
     })
   }
 
@@ -96,7 +103,7 @@ export class Spool {
     return this.#inTurn(async () => {
       await this.#move(digest, "refused")
       this.#say(`evidence ${digest.slice(0, 16)} was refused: ${why}`, `it is kept in ${join(this.#path, "refused")}`)
-      await this.#dropOldest("refused", mostRefused)
+      await this.#dropOldest("refused", entries => entries.length > mostRefused)
     })
   }
 
@@ -111,8 +118,8 @@ export class Spool {
     const number = this.#next++
     const path = this.#pathOf("waiting", { number, digest: evidence.digest })
     const size = await writePiece(path, evidence, logs)
-    const { digest, audience } = evidence
-    const entry = { number, digest, audience, logs: logs.map(each => each.file), size }
+    const { digest, audience, made } = evidence
+    const entry = { number, digest, audience, made, logs: logs.map(each => each.file), size }
     this.#entries.waiting.push(entry)
     await this.#thin()
     this.#added.resolve()
@@ -121,13 +128,14 @@ export class Spool {
   }
 
   async #read(entry: Entry): Promise<Spooled | "gone"> {
-    if (!this.#entries.waiting.includes(entry)) return "gone"
+    const folder = (["waiting", "acknowledged"] as const).find(each => this.#entries[each].includes(entry))
+    if (!folder) return "gone"
     try {
-      const { logs, ...piece } = await readPiece(this.#pathOf("waiting", entry))
+      const { logs, ...piece } = await readPiece(this.#pathOf(folder, entry))
       return { ...piece, ...(await this.#readLogs(logs)) }
     } catch (error) {
-      await this.#setAside("waiting", nameOf(entry), told(error).message)
-      this.#entries.waiting = this.#entries.waiting.filter(each => each !== entry)
+      await this.#setAside(folder, nameOf(entry), told(error).message)
+      this.#entries[folder] = this.#entries[folder].filter(each => each !== entry)
       return "gone"
     }
   }
@@ -156,13 +164,14 @@ export class Spool {
         continue
       }
       try {
-        const { logs, digest, audience } = await readPiece(path)
+        const { logs, digest, audience, made } = await readPiece(path)
         const number = Number(name.slice(0, 12))
         if (name !== nameOf({ number, digest })) throw new Error("its name is not of its content")
         this.#entries[folder].push({
           number,
           digest,
           audience,
+          made,
           logs: logs.map(each => each.file),
           size: (await stat(path)).size,
         })
@@ -216,10 +225,17 @@ export class Spool {
     return waiting.length > 1 && (waiting.length > this.#limits.evidence || size > this.#limits.bytes)
   }
 
-  async #dropOldest(folder: "acknowledged" | "refused", most: number): Promise<void> {
+  /** A time that nobody wrote down as now: the newest piece's own. */
+  async #dropBeyondHorizon(): Promise<void> {
+    const newest = Math.max(...this.#entries.acknowledged.map(({ made }) => Date.parse(made)))
+    const isOld = ({ made }: Entry): boolean => Date.parse(made) < newest - this.#limits.horizon
+    await this.#dropOldest("acknowledged", entries => entries.slice(0, 1).some(isOld))
+  }
+
+  async #dropOldest(folder: "acknowledged" | "refused", beyond: (entries: readonly Entry[]) => boolean): Promise<void> {
     const entries = this.#entries[folder]
     const tooMany = (): boolean =>
-      entries.length > most ||
+      beyond(entries) ||
       entries.reduce((sum, { size }) => sum + size, this.#logs.sizeOf(entries.flatMap(({ logs }) => logs))) >
         this.#limits.bytes
     while (entries.length > 1 && tooMany()) {

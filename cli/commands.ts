@@ -15,6 +15,7 @@ import { modelAdd, modelCheck, modelShow } from "./model.ts"
 import { protectCommand } from "./protect.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
+import { restored } from "./restored.ts"
 import { show } from "./show.ts"
 import { status } from "./status.ts"
 import { tlsRotate } from "./tls.ts"
@@ -40,6 +41,7 @@ export const commands: readonly Command[] = [
   referenceShow,
   clear,
   tlsRotate,
+  restored,
   exportCommand,
   measure,
   verifyCommand,

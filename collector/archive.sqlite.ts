@@ -7,6 +7,7 @@ import { auditState } from "./admission.sqlite.ts"
 import { bootLogBytes, keepBootLogs, shownLogs } from "./boot-log.sqlite.ts"
 import { closeGaps } from "./closing.sqlite.ts"
 import type { Bound, Database } from "./database.ts"
+import { restorationFor } from "./restoration.sqlite.ts"
 import { keepLog, logs, readLog } from "./log.sqlite.ts"
 import type { Archive, Archived, AuditState, Entry, Neighbours, Place, Recorded } from "./store.ts"
 import { appendLeaf, contentOf } from "./vault/leaves.sqlite.ts"
@@ -168,6 +169,7 @@ function neighbours(db: Database, { attester, chain, predecessor, clock }: Place
     knowsPredecessor: predecessor !== null && has(db, attester, predecessor),
     log: first === undefined ? new Uint8Array(0) : readLog(db, first),
     audit: auditBefore(db, attester, clock),
+    restored: restorationFor(db, attester, resetCount),
   }
 }
 

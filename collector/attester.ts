@@ -8,6 +8,7 @@ import { type FromAttester, readFromAttester } from "../attestation/protocol/mes
 import { type Ask, Challenges, type Ended, messageOf, type Open } from "./challenge.ts"
 import { type Announced, type Delivered, Delivery } from "./delivery.ts"
 import { admit, type Candidate, consider } from "./enrol.ts"
+import type { Lacking } from "./conclude.ts"
 import type { Judged } from "./judge.ts"
 import type { Parts } from "./parts.ts"
 import { Breach, type Conversation, type Peer } from "./peer.ts"
@@ -35,6 +36,7 @@ export class AttesterSession implements Conversation {
   #delivery: Delivery | undefined
   #deadline: NodeJS.Timeout | undefined
   #refusals = 0
+  #resending = false
 
   constructor(peer: Peer, parts: Parts) {
     this.#peer = peer
@@ -163,6 +165,7 @@ export class AttesterSession implements Conversation {
     if (this.#lapsed.has(delivered.message.challenge ?? "")) return
     const judged = await this.#parts.judge({
       claimedAttester: this.#claimed(),
+      resending: this.#resending,
       channel: this.#peer.channel,
       challenge: open ?? "none of this connection",
       delivered,
@@ -181,6 +184,14 @@ export class AttesterSession implements Conversation {
     const nextSeconds = this.#parts.config.challenge.every
     this.#peer.send({ type: "acknowledged", evidence, tier: this.#proven ? tier : "none", nextSeconds })
     if (open && judged.timely) this.#challenges.end(open.id, { kind: "judged", judged })
+    this.#askAgain(judged.lacking)
+  }
+
+  /** Once a connection: what this store lacks, because it came out of a backup or an acknowledgement was lost, is sent again (M12). */
+  #askAgain(lacking: Lacking): void {
+    if (lacking === "nothing" || this.#resending || !this.#proven) return
+    this.#resending = true
+    this.#peer.send({ type: "resend", after: lacking.after })
   }
 
   async #refuse(judged: Judged & { kind: "refused" }, open: Open | undefined): Promise<void> {

@@ -19,7 +19,7 @@ import type { VerifiedEvidence } from "../attestation/verify/verify.ts"
 import { inForce } from "./endorse.ts"
 import type { ResultKey } from "./keys.ts"
 import type { Question } from "./question.ts"
-import type { Enrolment, Entry, Gap, Neighbours, Store, VersionedStanding } from "./store.ts"
+import type { Enrolment, Entry, Gap, Neighbours, Restoration, Store, VersionedStanding } from "./store.ts"
 import type { Retirement } from "./trust.ts"
 
 /** Who concludes: named in every result. `build` is the SHA-256 of its own code. */
@@ -41,12 +41,16 @@ export type Case = {
   readonly received: number
 }
 
+/** Whether evidence before this is missing: what was made after the newest that is here, or all of it. */
+export type Lacking = "nothing" | { readonly after: string | null }
+
 export type Concluded =
   | {
       readonly kind: "concluded"
       readonly tier: Tier
       readonly result: Uint8Array
       readonly findings: readonly Finding[]
+      readonly lacking: Lacking
     }
   | { readonly kind: "refused"; readonly findings: readonly Finding[] }
 
@@ -66,9 +70,15 @@ export async function conclude(store: Store, verifier: Verifier, given: Case): P
     const recorded = await store.record(entry)
     if (recorded === "moved") continue
     if (recorded === "spent") return { kind: "refused", findings: [spent] }
-    return { kind: "concluded", tier: entry.tier, result: entry.result, findings }
+    const { tier, result } = entry
+    return { kind: "concluded", tier, result, findings, lacking: lackingBefore(entry, ground.near) }
   }
   throw new Error(`the standing of ${given.evidence.body.attester} changed ${attempts} times while it was judged`)
+}
+
+function lackingBefore({ gap }: Entry, { newest, restored }: Neighbours): Lacking {
+  if (gap) return { after: newest?.digest ?? null }
+  return restored && !newest ? { after: null } : "nothing"
 }
 
 function breaksIn(near: Neighbours, given: Case): Finding[] {
@@ -78,8 +88,13 @@ function breaksIn(near: Neighbours, given: Case): Finding[] {
     ...continuity(historyFrom(near, given), evidence),
     ...shrunk(near, evidence),
     ...auditContinuity(audit, evidence),
+    ...(near.restored ? [fromBackup(near.restored)] : []),
   ]
 }
+
+/** What contradicted the machine may be among what the backup lacks; a boot wipes the PCR of it (M11). */
+const fromBackup = ({ at, by, reason }: Restoration): Finding =>
+  finding("store.restored", "history", `out of a backup on ${instantOf(at)}: ${reason} (${by})`, "a later boot")
 
 const spent = finding("nonce.unknown", "nonce", "a nonce that was redeemed", "one that is open")
 

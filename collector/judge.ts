@@ -16,7 +16,7 @@ import type { Logs } from "../attestation/verify/log.ts"
 import { type Expected, type PinnedKeys, type VerifiedEvidence, verifyAgain } from "../attestation/verify/verify.ts"
 import type { Tier } from "../attestation/appraise/appraise.ts"
 import { assembleBootLogs, Memory } from "./boot-logs.ts"
-import { conclude, type Verifier } from "./conclude.ts"
+import { conclude, type Lacking, type Verifier } from "./conclude.ts"
 import { decoyKeys } from "./decoy.ts"
 import type { Delivered, LogPart } from "./delivery.ts"
 import { shortFindings } from "./shorten.ts"
@@ -27,6 +27,8 @@ import type { Enrolment, Store } from "./store.ts"
 export type Submission = Asking & {
   /** under which name the connection said hello: a claim */
   readonly claimedAttester: string
+  /** this attester was asked to send again what this store lacks: then an answer may be to a nonce that is forgotten, as history */
+  readonly resending: boolean
   readonly delivered: Delivered
 }
 
@@ -39,6 +41,7 @@ export type Judged =
       readonly timely: boolean
       readonly result: Uint8Array
       readonly findings: readonly Finding[]
+      readonly lacking: Lacking
     }
   | {
       readonly kind: "refused"
@@ -111,7 +114,7 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
   const { evidence } = outcome
   const kept = await store.archived(evidence.digest)
   if (kept) return known(evidence, kept.tier, kept.result)
-  if (question.missing) return refuse([question.missing], evidence.digest)
+  if (question.missing && !submission.resending) return refuse([question.missing], evidence.digest)
   const concluded = await conclude(store, bench.verifier, {
     evidence,
     enrolment,
@@ -122,15 +125,15 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
   })
   if (concluded.kind === "refused") return refuse(concluded.findings, evidence.digest)
   bench.memory.keep(claimedAttester, evidence.platform.remembered)
-  const { tier, result, findings } = concluded
-  return { kind: "acknowledged", evidence: evidence.digest, tier, timely: question.timely, result, findings }
+  const { tier, result, findings, lacking } = concluded
+  return { kind: "acknowledged", evidence: evidence.digest, tier, timely: question.timely, result, findings, lacking }
 }
 
 const strange = finding("evidence.key-unknown", "envelope", "these keys", "keys that were enrolled under this name")
 
 /** Evidence that was judged before is acknowledged again, and changes nothing: its acknowledgement was lost. */
 const known = ({ digest }: VerifiedEvidence, tier: Tier, result: Uint8Array): Judged => ({
-  ...{ kind: "acknowledged", evidence: digest, tier, timely: false, result, findings: [] },
+  ...{ kind: "acknowledged", evidence: digest, tier, timely: false, result, findings: [], lacking: "nothing" },
 })
 
 const pinned = ({ attester, identity }: Enrolment): PinnedKeys => ({

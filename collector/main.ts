@@ -21,6 +21,7 @@ import { judgeOver } from "./judge.ts"
 import { resultKey } from "./keys.ts"
 import { Ledger } from "./ledger.ts"
 import type { Parts } from "./parts.ts"
+import { noticeRestoration, writeMark } from "./restoration.ts"
 import { serve } from "./serve.ts"
 import { openSqlite } from "./sqlite.ts"
 import { tlsIdentity, tlsKeys } from "./tls.ts"
@@ -39,6 +40,8 @@ export type Collector = {
   stop(): Promise<void>
 }
 
+/** How often it is noted how much the store holds. */
+const markSeconds = 10
 /** How often nonces that nobody will answer any more are forgotten. */
 const sweepSeconds = 300
 /** The most unanswered nonces that are remembered under one name, whoever said it. */
@@ -113,6 +116,16 @@ async function assemble(
     buffered: new Buffered(config.limits.buffered * (1 << 20)),
     questions: new Allowance(config.limits.asks),
   }
+  const mark = join(config.state, "mark.json")
+  if (await noticeRestoration(store, mark, now()))
+    say(
+      "fault: the store holds less than before: it came out of a backup, and every attester is a warning until it boots anew",
+    )
+  const remember = (): Promise<void> => writeMark(store, mark)
+  await remember()
+  ending.push(remember)
+  const marking = setInterval(() => void remember().catch(error => say(`fault: ${error}`)), markSeconds * 1000)
+  ending.push(() => clearInterval(marking))
   const forget = (): Promise<void> => store.forgetNonces(now() - config.limits.late * 1000, now(), noncesKept)
   await forget()
   const sweep = setInterval(() => void forget().catch(error => say(`fault: ${error}`)), sweepSeconds * 1000)

@@ -202,11 +202,21 @@ CREATE INDEX evidence_audit ON evidence (attester, reset, restart, clock) WHERE 
 ${guards(["evidence", ...vaultTables])}
 `
 
+const restorationTables = ["restoration"]
+
+const seventh = `
+-- the store came out of a backup; evidence whose rowid is not above \`after\` was in it
+CREATE TABLE restoration (
+  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL, after INTEGER NOT NULL
+) STRICT;
+${guards(restorationTables)}
+`
+
 /** Step i brings a store from version i to i + 1. */
-export const schema: readonly string[] = [first, second, third, fourth, fifth, sixth]
+export const schema: readonly string[] = [first, second, third, fourth, fifth, sixth, seventh]
 
 /** The tables whose rows are never changed. */
 export const appendOnlyTables: readonly string[] = [
   ...[...appendOnly, ...trustTables, ...bootLogTables],
-  ...[...approvalTables, ...vaultTables],
+  ...[...approvalTables, ...vaultTables, ...restorationTables],
 ]

@@ -84,6 +84,8 @@ export type Neighbours = {
    * stated in it; undefined where none was ever
    */
   readonly audit: string | undefined
+  /** the store came out of a backup, and the resetCount looked for is not above the first that was seen after it (M11) */
+  readonly restored: Restoration | undefined
 }
 
 /**
@@ -220,6 +222,16 @@ export interface Register {
   reference(attester: string): Promise<Uint8Array | undefined>
 }
 
-export interface Store extends Admission, Archive, Register, Trust, Approval, Vault {
+/** Who said that the store came out of a backup, and why. */
+export type Restoration = { readonly at: number; readonly by: string; readonly reason: string }
+
+export interface Restored {
+  /** how many pieces of evidence there are */
+  size(): Promise<number>
+  /** notes that the store came out of a backup */
+  restored(restoration: Restoration): Promise<void>
+}
+
+export interface Store extends Restored, Admission, Archive, Register, Trust, Approval, Vault {
   close(): Promise<void>
 }

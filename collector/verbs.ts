@@ -258,5 +258,10 @@ export const verbs = {
     request: z.strictObject({ attester: whom, by: person, reason }),
     answer: z.strictObject({ attester: tpmName, was: z.enum(["unknown", "affirming", "warning", "contraindicated"]) }),
   },
+  /** notes that the store came out of a backup; `attesters` are warnings until they boot anew */
+  restored: {
+    request: z.strictObject({ by: person, reason }),
+    answer: z.strictObject({ attesters: count(Number.MAX_SAFE_INTEGER) }),
+  },
 } as const
 export type CollectorVerbs = typeof verbs

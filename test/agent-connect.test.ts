@@ -73,7 +73,7 @@ async function newSide(): Promise<Side> {
   let running: Promise<void> = Promise.resolve()
   return {
     ...{ attester, said, say, state, random: () => 0.01, known: new KnownPrefix(), standing: new Standing(Date.now) },
-    spool: await Spool.open(state, { evidence: 10, bytes: 1 << 24 }, say),
+    spool: await Spool.open(state, { evidence: 10, bytes: 1 << 24, horizon: 86_400_000 }, say),
     who: { attester: identity.attester, ak },
     endpoint: { host: "127.0.0.1", port: peer.port, pin: peer.pin, proxy: "none" as const },
     succeeded: async () => undefined,

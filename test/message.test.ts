@@ -47,6 +47,8 @@ const toAttester: ToAttester[] = [
   { type: "challenge", id, nonce: bytes32, audience: "a", depth: "quick", deadlineSeconds: 60, credential: null },
   { type: "challenge", id, nonce: bytes32, audience: "a", depth: "full", deadlineSeconds: 60, credential },
   { type: "acknowledged", evidence: digest, tier: "warning", nextSeconds: 60 },
+  { type: "resend", after: digest },
+  { type: "resend", after: null },
   { type: "refused", evidence: null, findings: [{ id: "log.replay", component: "a", seen: "b", wanted: "c" }] },
   goodbye,
 ]

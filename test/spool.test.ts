@@ -18,7 +18,7 @@ beforeEach(() => {
   said = []
 })
 
-const wide = { evidence: 1000, bytes: 1 << 26 }
+const wide = { evidence: 1000, bytes: 1 << 26, horizon: 86_400_000 }
 const open = (limits = wide): Promise<Spool> => Spool.open(path, limits, message => void said.push(message))
 
 /** A log of `records` lines of one epoch. */
@@ -104,7 +104,7 @@ describe("a spool", () => {
 
 describe("want of room", () => {
   it("drops every second piece of the older half, and says so", async () => {
-    const spool = await open({ evidence: 10, bytes: 1 << 26 })
+    const spool = await open({ evidence: 10, bytes: 1 << 26, horizon: 86_400_000 })
     const digests = (await fill(spool, 11)).map(({ digest }) => digest)
     expect(waiting(spool)).toEqual([0, 2, 4, 6, 7, 8, 9, 10].map(i => digests[i]))
     expect(said).toEqual(["the spool is full: 3 older pieces of evidence were dropped, 8 wait"])
@@ -112,7 +112,7 @@ describe("want of room", () => {
   })
 
   it("is of bytes too, logs counted once; the newest stays whatever it takes", async () => {
-    const spool = await open({ evidence: 1000, bytes: 5000 })
+    const spool = await open({ evidence: 1000, bytes: 5000, horizon: 86_400_000 })
     await fill(spool, 30)
     expect(spool.waiting.length).toBeLessThan(8)
     const large = piece(31, Buffer.alloc(20_000, "x\n"))
@@ -121,8 +121,8 @@ describe("want of room", () => {
     expect(files("logs")).toHaveLength(1)
   })
 
-  it("bounds what is acknowledged", async () => {
-    const spool = await open({ evidence: 3, bytes: 1 << 26 })
+  it("M12 keeps what is acknowledged for its horizon, and no longer", async () => {
+    const spool = await open({ ...wide, horizon: 2 })
     for (let i = 1; i < 8; i++) {
       const each = piece(i)
       await spool.add(each)
@@ -208,7 +208,7 @@ async function addUntilKilled(count: number): Promise<string[]> {
     import { Spool } from ${JSON.stringify(join(import.meta.dirname, "../agent/spool.ts"))}
     import { createHash, randomBytes } from "node:crypto"
     import { writeSync } from "node:fs"
-    const spool = await Spool.open(${JSON.stringify(path)}, { evidence: 100000, bytes: 2 ** 30 }, () => undefined)
+    const spool = await Spool.open(${JSON.stringify(path)}, { evidence: 100000, bytes: 2 ** 30, horizon: 86400000 }, () => undefined)
     for (let i = 1; ; i++) {
       const envelope = randomBytes(3000)
       const digest = createHash("sha256").update(envelope).digest("hex")

@@ -63,6 +63,7 @@ const rows = [
   "INSERT INTO note VALUES (1, 'pin', 'o/p', 'd', 1, x'00')",
   "INSERT INTO gap_plan VALUES (1, 'g', 'o', '2026-01-01', 'b', 'r', 1)",
   "INSERT INTO leaf VALUES (0, 'k', 1, 1, zeroblob(32))",
+  "INSERT INTO restoration VALUES (1, 1, 'b', 'r', 1)",
 ]
 
 test("C14 evidence, enrolments and results are neither changed, deleted nor replaced", () => {

@@ -93,6 +93,8 @@ const toAttester = z.discriminatedUnion("type", [
    * relayed to an outside verifier is not acknowledged.
    */
   z.strictObject({ type: z.literal("acknowledged"), evidence: digest, tier, nextSeconds: count(86_400) }),
+  /** evidence is missing: all that was acknowledged after this one is wanted once more, oldest first, or all that is kept */
+  z.strictObject({ type: z.literal("resend"), after: digest.nullable() }),
   z.strictObject({ type: z.literal("refused"), evidence: digest.nullable(), findings: z.array(finding).max(64) }),
   goodbye,
 ])

@@ -217,6 +217,11 @@ export const findings = {
     "the TPM was reset while the same kernel ran on: what it had measured before is gone from it",
     "find out who could reset the TPM alone: a hand on its bus, or a software TPM that was restarted",
   ),
+  "store.restored": row(
+    "warns",
+    "this verifier's store came out of a backup: what it has forgotten may contradict the machine",
+    "reboot the machine: the finding ends with the boot after the first answer since; what the agent kept fills the gap",
+  ),
   "history.not-checked": row(
     "notes",
     "this verifier saw nothing of this attester before: continuity is not checked",

@@ -223,6 +223,7 @@ export const messages = {
       },
     }),
     told({ type: "acknowledged", evidence: digest, tier: "warning", nextSeconds: 300 }),
+    told({ type: "resend", after: digest }),
     told({ type: "refused", evidence: digest, findings: [noted] }),
   ],
   fromVerifier: [
