@@ -9,7 +9,16 @@ import { auditQualifyingData } from "../attestation/protocol/qualifying-data.ts"
 import { auditAtJoin } from "../attestation/verify/audit.ts"
 import { verify } from "../attestation/verify/verify.ts"
 import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
-import { cycle, findingsOf as idsIn, judge, killBrokers, payloadOf, report, startBroker } from "./broker-process.ts"
+import {
+  cycle,
+  findingsOf as idsIn,
+  judge,
+  killBrokers,
+  payloadOf,
+  report,
+  startBroker,
+  until,
+} from "./broker-process.ts"
 import { activate, enrol, identityOf, Line, submit } from "./collector-attester.ts"
 import { Attester } from "./collector-chain.ts"
 import { type House, invitationFrom, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
@@ -212,7 +221,7 @@ describe("a broker", () => {
       await owned.tool("tpm2_changeauth", "-c", "owner", "secret")
       const broker = startBroker(owned)
       expect(await broker.call("audit", { secret: toBase64(new Uint8Array(32)) })).toEqual({ audit: null })
-      expect(broker.said()).toContain("command audit of TPM2_PCR_Reset cannot be armed")
+      await until(() => broker.said().includes("command audit of TPM2_PCR_Reset cannot be armed"))
       expect(payloadOf((await report(broker)).envelope).quote.audit).toBeNull()
       broker.kill("SIGKILL")
       await broker.ended

@@ -84,9 +84,10 @@ export class Line {
     for (let at = 0; at < bytes.length; at += chunkLimit) this.socket.send(bytes.subarray(at, at + chunkLimit))
   }
 
-  /** The next message, which must be of this type. */
+  /** The next message, which must be of this type; "resend" is passed over by who does not wait for it. */
   async next<const T extends Message["type"]>(type: T): Promise<OfType<T>> {
     const came = await this.#take()
+    if (!(came instanceof Uint8Array) && came.type === "resend" && type !== "resend") return this.next(type)
     if (came instanceof Uint8Array || came.type !== type)
       throw new Error(`wanted ${type}, got ${came instanceof Uint8Array ? "bytes" : JSON.stringify(came)}`)
     return came as OfType<T>
