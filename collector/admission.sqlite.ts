@@ -10,16 +10,15 @@ import { appendLeaf } from "./vault/leaves.sqlite.ts"
 const accept = z.strictObject({ ek: z.string(), by: z.string(), reason: z.string() })
 /** A column of JSON that we wrote. */
 const json = <T>(schema: z.ZodType<T>) => z.string().transform(text => schema.parse(JSON.parse(text)))
-/** A clock's 64-bit number is a decimal string. */
+/** 64-bit numbers are decimal strings. */
 export const auditState = z.strictObject({
   counter: z.string(),
   clock: z.strictObject({
-    milliseconds: z.string().transform(text => BigInt(text)),
+    milliseconds: z.string(),
     resetCount: z.int(),
     restartCount: z.int(),
   }),
 })
-const spelledOut = (_: string, value: unknown): unknown => (typeof value === "bigint" ? String(value) : value)
 const flag = z.int().transform(n => n !== 0)
 
 export const invitationRow = z.strictObject({
@@ -123,7 +122,7 @@ function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | 
     `INSERT INTO enrolment (attester, number, at, label, invitation, identity, ak, evidence_key, endorsement, audit)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[attester, number, at, label, invitation.id, JSON.stringify(identity), ak, identity.evidenceKey],
-    ...[JSON.stringify(endorsement), audit === "unavailable" ? null : JSON.stringify(audit, spelledOut)],
+    ...[JSON.stringify(endorsement), audit === "unavailable" ? null : JSON.stringify(audit)],
   )
   const enrolled = { ...enrolment, number }
   const told = audit === "unavailable" ? audit : JSON.parse(JSON.stringify(audit, spelledOut))

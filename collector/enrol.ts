@@ -119,7 +119,7 @@ export async function admit(
 function stateOf(audited: Audited | "unavailable"): Enrolment["audit"] {
   if (audited === "unavailable") return audited
   const { milliseconds, resetCount, restartCount } = audited.clock
-  return { counter: String(audited.counter), clock: { milliseconds, resetCount, restartCount } }
+  return { counter: String(audited.counter), clock: { milliseconds: String(milliseconds), resetCount, restartCount } }
 }
 
 type Applied = Candidate["enrolment"]

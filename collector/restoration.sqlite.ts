@@ -1,7 +1,9 @@
 /** That this store came out of a backup, and for whom that still counts (M11), in SQLite. What must hold of it: `store.ts`. */
 import { z } from "zod"
+import { writeJson } from "../attestation/wire/json.ts"
 import type { Database } from "./database.ts"
 import type { Restoration, Restored } from "./store.ts"
+import { appendLeaf } from "./vault/leaves.sqlite.ts"
 
 const restorationRow = z.strictObject({
   at: z.int(),
@@ -15,9 +17,11 @@ const resetRow = z.strictObject({ reset: z.int() })
 export function restoration(db: Database): Restored {
   return {
     size: async () => size(db),
-    restored: async ({ at, by, reason }) => {
-      db.run("INSERT INTO restoration (at, by, reason, after) VALUES (?, ?, ?, ?)", at, by, reason, size(db))
-    },
+    restored: async ({ at, by, reason }) =>
+      db.transaction(() => {
+        db.run("INSERT INTO restoration (at, by, reason, after) VALUES (?, ?, ?, ?)", at, by, reason, size(db))
+        appendLeaf(db, { kind: "restoration", bytes: writeJson({ at, by, reason, evidence: size(db) }), at })
+      }),
   }
 }
 

@@ -44,7 +44,10 @@ export type Enrolment = {
 }
 
 /** The counter of command audit, and when the TPM stated it. */
-export type AuditState = { readonly counter: string; readonly clock: Seen["clock"] }
+export type AuditState = {
+  readonly counter: string
+  readonly clock: { readonly milliseconds: string; readonly resetCount: number; readonly restartCount: number }
+}
 
 /** A nonce that was issued to one attester on one connection, which is its channel binding. */
 export type Nonce = {
