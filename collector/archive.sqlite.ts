@@ -183,7 +183,9 @@ const auditRow = z.strictObject({ audit: unpadded, reset: z.int(), restart: z.in
 const audits = `SELECT audit, reset, restart, clock FROM evidence WHERE ${isAttester} AND audit IS NOT NULL`
 
 const inOrder = ({ clock: a }: AuditState, { clock: b }: AuditState): number =>
-  a.resetCount - b.resetCount || a.restartCount - b.restartCount || Number(BigInt(a.milliseconds) - BigInt(b.milliseconds))
+  a.resetCount - b.resetCount ||
+  a.restartCount - b.restartCount ||
+  Number(BigInt(a.milliseconds) - BigInt(b.milliseconds))
 
 /** What was stated at joining stands among what evidence stated, each in its own log epoch. */
 function auditBefore(db: Database, attester: string, epoch: Place["clock"]): string | undefined {

@@ -280,7 +280,7 @@ describe("through a collector", () => {
     const { host, port, pin, ak } = enrolment
     const parts = {
       ...{ attester, say, random: () => 0, known: new KnownPrefix(), standing: new Standing(Date.now) },
-      spool: await Spool.open(join(folder, "spool"), { evidence: 10, bytes: 1 << 26 }, say),
+      spool: await Spool.open(join(folder, "spool"), { evidence: 10, bytes: 1 << 26, horizon: 86_400_000 }, say),
       who: { attester: enrolment.attester, ak },
       endpoint: { host, port, pin: fromHex(pin), proxy: "none" as const },
       succeeded: async () => undefined,
