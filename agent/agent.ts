@@ -18,8 +18,9 @@ import { type Enrolment, noteSuccessor, readEnrolment, writeEnrolment } from "./
 import { agentHasher, WeightsGuard } from "./hash/guard.ts"
 import type { Hasher } from "./hash/hasher.ts"
 import { thisMachine } from "./reader/ask.ts"
+import { Freshness } from "./freshness.ts"
 import { KnownPrefix } from "./outbox.ts"
-import type { Broker } from "./record.ts"
+import type { Broker, Recorded } from "./record.ts"
 import { makeReports } from "./reports.ts"
 import { Spool } from "./spool.ts"
 import { Standing } from "./standing.ts"
@@ -86,13 +87,14 @@ export class Agent {
     const first = this.#measureFirst().then(() => this.#joinAtStart())
     const guard = this.#guardWeights()
     this.#guard = guard
+    const fresh = first.then(() => this.#keepFresh())
     this.#connect()
     await new Promise<void>(resolve => {
       if (signal.aborted) resolve()
       signal.addEventListener("abort", () => resolve(), { once: true })
     })
     this.#connecting.abort()
-    await Promise.all([reports, first, this.#connected, guard.close()])
+    await Promise.all([reports, first, this.#connected, guard.close(), fresh.then(each => each.close())])
     await this.#attester.close()
     quiet()
     server.close()
@@ -111,6 +113,15 @@ export class Agent {
     const { configuration, now, say, signal } = this.#parts
     const measure = (): Promise<unknown> => this.#attester.measure("quick", signal)
     return new WeightsGuard({ hasher: this.#hasher, configuration, measure, now, say })
+  }
+
+  #keepFresh(): Freshness {
+    const { configuration, say, signal } = this.#parts
+    const measure = async (): Promise<number> => (await this.#attester.measure("quick", signal)).appended
+    const recorded = (): Recorded => this.#attester.recorded
+    const { glance, beat } = configuration.fresh
+    const settings = { glance: glance * 1000, beat: beat * 1000, quiet: 2500 }
+    return new Freshness({ host: thisMachine(configuration), measure, recorded, say }, settings)
   }
 
   /** What is measured at the start need not be read again when the first challenge comes. Until it is, the agent is not ready. */

@@ -13,7 +13,7 @@ import { type Depth, Hasher } from "./hash/hasher.ts"
 import type { Progress } from "./hash/model.ts"
 import type { Host } from "./host.ts"
 import { measure, type Measured } from "./measure.ts"
-import { type Broker, digestOf, type LogCopy, readLog } from "./record.ts"
+import { type Broker, digestOf, type LogCopy, type Recorded, readLog, recordedIn } from "./record.ts"
 import { ownSelf } from "./self.ts"
 import { sources } from "./sources/index.ts"
 import type { Context } from "./sources/source.ts"
@@ -78,6 +78,11 @@ export class Attester {
   /** Whether nothing is asked of it, or it began, read or ended something within the last `milliseconds`. */
   moves(milliseconds: number): boolean {
     return this.#asked === 0 || performance.now() - this.#moved < milliseconds
+  }
+
+  /** What the log held when it was measured last. */
+  get recorded(): Recorded {
+    return this.#log === "nothing" ? new Map() : recordedIn(this.#log.bytes)
   }
 
   /** Brings the log up to date. Throws CallFailed, Trouble, and the signal's reason. */

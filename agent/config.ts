@@ -49,6 +49,8 @@ export const defaults = Object.freeze({
     /** "buffered": what readers see; "direct": what the disk holds; "alternate": each in turn */
     reads: "alternate",
   }),
+  /** between glances at what is plugged in and runs, and between measurements that nothing called for */
+  fresh: Object.freeze({ glance: 30, beat: 900 }),
   /** between reports while no collector is connected */
   reports: Object.freeze({ every: 3600 }),
   /** the HTTP proxy on the way to the collector; "": none. `credentials` is a file with user:password; "": none are asked for */
@@ -101,6 +103,12 @@ export const file = z.strictObject({
       recheck: whole(0, 31_536_000).default(defaults.hash.recheck),
       rate: whole(0, 65_536).default(defaults.hash.rate),
       reads: z.enum(["buffered", "direct", "alternate"]).default("alternate"),
+    })
+    .prefault({}),
+  fresh: z
+    .strictObject({
+      glance: whole(1, 86_400).default(defaults.fresh.glance),
+      beat: whole(1, 86_400).default(defaults.fresh.beat),
     })
     .prefault({}),
   reports: z.strictObject({ every: whole(1, 86_400).default(defaults.reports.every) }).prefault({}),
