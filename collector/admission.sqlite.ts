@@ -125,7 +125,6 @@ function enrol(db: Database, enrolment: Omit<Enrolment, "number">): Enrolment | 
     ...[JSON.stringify(endorsement), audit === "unavailable" ? null : JSON.stringify(audit)],
   )
   const enrolled = { ...enrolment, number }
-  const told = audit === "unavailable" ? audit : JSON.parse(JSON.stringify(audit, spelledOut))
-  appendLeaf(db, { kind: "enrolment", bytes: writeJson({ ...enrolled, audit: told }), at })
+  appendLeaf(db, { kind: "enrolment", bytes: writeJson(enrolled), at })
   return enrolled
 }
