@@ -34,27 +34,25 @@ const imaPolicy = `
 sed "s/ASSAY_CODE/$(id -u assay-code)/" /usr/share/assay/ima-policy >> /etc/ima/ima-policy
 echo 'measure func=FILE_CHECK mask=MAY_READ fsuuid=${modelsUuid} digest_type=verity template=ima-ngv2' >> /etc/ima/ima-policy`
 
+/** The broker takes a software TPM only when it is told to. */
+const softwareTpm = `set -e
+mkdir -p /etc/systemd/system/assay-broker.service.d
+start=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/assay-broker.service)
+printf '[Service]\\nExecStart=\\nExecStart=%s --software-tpm\\n' "$start" > /etc/systemd/system/assay-broker.service.d/vm.conf
+systemctl daemon-reload
+systemctl reset-failed assay-broker
+systemctl try-restart assay-broker`
+
 /** Installs, joins and waits until the agent runs. */
 export async function install(site: Site): Promise<void> {
   const { machine } = site
   await machine.run("mkdir -p /root/delivery && tar -C /root/delivery -xf /dev/disk/by-id/virtio-delivery")
-  await machine.run(`mkdir -p /etc/systemd/system/assay-broker.service.d
-cat > /etc/systemd/system/assay-broker.service.d/vm.conf <<'END'
-[Service]
-ExecStart=
-ExecStart=/usr/lib/assay/node /usr/lib/assay/code/agent/broker/main.js --state /var/lib/assay-broker --tcti device:/dev/tpmrm0 --software-tpm
-END`)
   await machine.run("cd /root/delivery && DEBIAN_FRONTEND=noninteractive apt-get install -y ./assay_*.deb")
+  await machine.run(softwareTpm)
   await machine.run(`cat > /etc/assay/agent.toml <<'END'${configuration}END`)
-  await site.assay([
-    "roots",
-    "add",
-    join(site.folder, "authority-root.pem"),
-    "--by",
-    person,
-    "--reason",
-    "our own TPMs",
-  ])
+  const admit = ["roots", "add", "--by", person, "--reason", "our own TPMs"]
+  for (const name of ["swtpm-localca-rootca-cert.pem", "issuercert.pem"])
+    await site.assay([...admit, join(site.folder, "authority", name)])
   const { out } = await site.assay(["invite", "--by", person])
   await machine.run(`assay join --config /etc/assay/agent.toml <<'END'\n${out.trim()}\nEND`)
   await machine.run(imaPolicy)
