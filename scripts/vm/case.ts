@@ -39,7 +39,7 @@ export function notFound(verdict: Verdict, id: RegExp): void {
 
 /** What nothing that happens to an honest machine may lead to. */
 const alarms =
-  /^(?:reference\.differs|reference\.missing|log\.|quote\.|clock\.|chain\.replayed|firmware\.(?:malformed|replay|grammar)|ima\.(?:malformed|replay|entry|boot-aggregate))/
+  /^(?:reference\.differs|reference\.missing|boot\.|files\.(?:differs|module|replaced)|log\.|quote\.|clock\.|chain\.replayed|firmware\.(?:malformed|replay|grammar)|ima\.(?:malformed|replay|entry|boot-aggregate))/
 
 /** Nothing is wrong with the machine: the tier is as good as its pins allow, and no finding is an alarm. */
 export function good(verdict: Verdict): void {

@@ -34,21 +34,19 @@ const imaPolicy = `
 sed "s/ASSAY_CODE/$(id -u assay-code)/" /usr/share/assay/ima-policy >> /etc/ima/ima-policy
 echo 'measure func=FILE_CHECK mask=MAY_READ fsuuid=${modelsUuid} digest_type=verity template=ima-ngv2' >> /etc/ima/ima-policy`
 
-/** The broker takes a software TPM only when it is told to. */
+/** The broker takes a software TPM only when it is told to; before the package starts it. */
 const softwareTpm = `set -e
 mkdir -p /etc/systemd/system/assay-broker.service.d
-start=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/assay-broker.service)
-printf '[Service]\\nExecStart=\\nExecStart=%s --software-tpm\\n' "$start" > /etc/systemd/system/assay-broker.service.d/vm.conf
-systemctl daemon-reload
-systemctl reset-failed assay-broker
-systemctl try-restart assay-broker`
+dpkg-deb --fsys-tarfile /root/delivery/assay_*.deb | tar -xO ./usr/lib/systemd/system/assay-broker.service |
+  sed -n 's/^ExecStart=\\(.*\\)/[Service]\\nExecStart=\\nExecStart=\\1 --software-tpm/p' > /etc/systemd/system/assay-broker.service.d/vm.conf
+grep -q software-tpm /etc/systemd/system/assay-broker.service.d/vm.conf`
 
 /** Installs, joins and waits until the agent runs. */
 export async function install(site: Site): Promise<void> {
   const { machine } = site
   await machine.run("mkdir -p /root/delivery && tar -C /root/delivery -xf /dev/disk/by-id/virtio-delivery")
-  await machine.run("cd /root/delivery && DEBIAN_FRONTEND=noninteractive apt-get install -y ./assay_*.deb")
   await machine.run(softwareTpm)
+  await machine.run("cd /root/delivery && DEBIAN_FRONTEND=noninteractive apt-get install -y ./assay_*.deb")
   await machine.run(`cat > /etc/assay/agent.toml <<'END'${configuration}END`)
   const admit = ["roots", "add", "--by", person, "--reason", "our own TPMs"]
   for (const name of ["swtpm-localca-rootca-cert.pem", "issuercert.pem"])

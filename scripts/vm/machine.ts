@@ -229,7 +229,7 @@ export class Machine {
       "-device virtserialport,chardev=control,name=vm.control",
       `-qmp unix:${at("qmp.sock")},server=on,wait=off -serial file:${at("console.log")}`,
     ]
-    return under(["nice", "-n", "5", "qemu-system-x86_64", ...parts.join(" ").split(" ")], this.folder)
+    return under(["qemu-system-x86_64", ...parts.join(" ").split(" ")], this.folder)
   }
 }
 
