@@ -53,11 +53,26 @@ export async function serversOn(host: Host): Promise<Servers> {
   const hidden = new Set<string>()
   for (const number of numbers.slice(0, processLimit)) {
     const folder = `/proc/${number}`
+    if (await isKernelThread(host, folder)) continue
     const exe = await host.link(`${folder}/exe`)
     if (exe.state === "present") servers.push(...(await serverAt(host, folder, exe.value)))
     else if (exe.state === "unreadable") for (const name of await nameOf(host, folder)) hidden.add(name)
   }
   return { servers, hidden: [...hidden].toSorted() }
+}
+
+/**
+ * PF_KTHREAD in the flags of proc(5)'s stat: on an idle machine most of what is in proc, with no executable, and nothing to ask
+ * the reader about. The name before them may hold anything, and the kernel alone sets them.
+ */
+async function isKernelThread(host: Host, folder: string): Promise<boolean> {
+  const stat = await host.readBytes(`${folder}/stat`, 4096)
+  if (stat.state !== "present") return false
+  const fields = Buffer.from(stat.value)
+    .toString("latin1")
+    .replace(/^.*\) /s, "")
+    .split(" ")
+  return (Number(fields[6]) & 0x0020_0000) !== 0
 }
 
 /** The server in this folder of proc, if it is one. */
