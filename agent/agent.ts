@@ -19,6 +19,8 @@ import { agentHasher, WeightsGuard } from "./hash/guard.ts"
 import type { Hasher } from "./hash/hasher.ts"
 import { thisMachine } from "./reader/ask.ts"
 import { Freshness } from "./freshness.ts"
+import type { Serving } from "../channel/listen.ts"
+import { openListener } from "./listener.ts"
 import { KnownPrefix } from "./outbox.ts"
 import type { Broker, Recorded } from "./record.ts"
 import { makeReports } from "./reports.ts"
@@ -84,6 +86,7 @@ export class Agent {
     serveVerbs(server, agentVerbs, this.#handlers())
     const quiet = keepTelling(this.#parts.supervisor, () => this.#attester.moves(longestStep))
     const reports = this.#makeReports()
+    const listener = await this.#listen()
     const first = this.#measureFirst().then(() => this.#joinAtStart())
     const guard = this.#guardWeights()
     this.#guard = guard
@@ -94,11 +97,26 @@ export class Agent {
       signal.addEventListener("abort", () => resolve(), { once: true })
     })
     this.#connecting.abort()
+    await listener?.stop()
     await Promise.all([reports, first, this.#connected, guard.close(), fresh.then(each => each.close())])
     await this.#attester.close()
     quiet()
     server.close()
     for (const each of asking) each.destroy()
+  }
+
+  /** Whoever cannot open the door goes on without it, and says so. */
+  async #listen(): Promise<Serving | undefined> {
+    const { broker, configuration, now, say } = this.#parts
+    const { listener, state } = configuration
+    if (listener === "off") return undefined
+    try {
+      return await openListener({ attester: this.#attester, broker, state, listener, now, say })
+    } catch (error) {
+      const { message, hint } = told(error)
+      say(`cannot listen for verifiers: ${message}`, hint)
+      return undefined
+    }
   }
 
   #makeReports(): Promise<void> {

@@ -5,11 +5,11 @@
 import type { TLSSocket } from "node:tls"
 import { WebSocket } from "ws"
 import { chunkLimit, paths, subprotocol } from "../attestation/protocol/message.ts"
-import { dial, NoChannel, type Peer } from "../channel/dial.ts"
+import { dial, NoChannel, type Endpoint } from "../channel/dial.ts"
 import { bindingOf } from "../channel/pin.ts"
 import { Trouble } from "./trouble.ts"
 
-export type { Peer as Endpoint } from "../channel/dial.ts"
+export type { Endpoint } from "../channel/dial.ts"
 
 /** An open connection; `binding` is what RFC 9266 exports from it, 32 bytes; `successor` the pin that took the place of the endpoint's. */
 export type Channel = {
@@ -22,7 +22,7 @@ export type Channel = {
 const handshakeDeadline = 20_000
 
 /** Opens a channel to the collector's path for attesters. Throws Trouble. */
-export async function openChannel(endpoint: Peer, signal: AbortSignal): Promise<Channel> {
+export async function openChannel(endpoint: Endpoint, signal: AbortSignal): Promise<Channel> {
   const { tls, successor } = await dial(endpoint, handshakeDeadline, signal).catch(error => {
     if (!(error instanceof NoChannel)) throw error
     throw new Trouble(`cannot reach the collector: ${error.message}`, error.hint)
@@ -42,7 +42,7 @@ export async function openChannel(endpoint: Peer, signal: AbortSignal): Promise<
 }
 
 /** RFC 6455 over a connection that is open already. */
-function upgrade(tls: TLSSocket, { host, port }: Peer): Promise<WebSocket> {
+function upgrade(tls: TLSSocket, { host, port }: Endpoint): Promise<WebSocket> {
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>()
   const socket = new WebSocket(`wss://${host}:${port}${paths.attester}`, [subprotocol], {
     createConnection: () => tls,

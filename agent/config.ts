@@ -53,6 +53,8 @@ export const defaults = Object.freeze({
   fresh: Object.freeze({ glance: 30, beat: 900 }),
   /** between reports while no collector is connected */
   reports: Object.freeze({ every: 3600 }),
+  /** the agent's own door for outside verifiers; "": shut. `questions` in a minute of one verifier */
+  listener: Object.freeze({ host: "", port: 7444, questions: 6 }),
   /** the HTTP proxy on the way to the collector; "": none. `credentials` is a file with user:password; "": none are asked for */
   proxy: Object.freeze({ host: "", port: 3128, credentials: "" }),
   /** the most pieces of evidence, and mebibytes of it, that wait for a collector; and as many that one has acknowledged */
@@ -112,6 +114,22 @@ export const file = z.strictObject({
     })
     .prefault({}),
   reports: z.strictObject({ every: whole(1, 86_400).default(defaults.reports.every) }).prefault({}),
+  listener: z
+    .strictObject({
+      host: line(253).default(defaults.listener.host),
+      port: whole(0, 65_535).default(defaults.listener.port),
+      questions: whole(1, 1000).default(defaults.listener.questions),
+      verifiers: z
+        .array(
+          z.strictObject({
+            name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "not letters, digits, dots and dashes"),
+            key: z.string().regex(/^[0-9a-f]{64}$/, "not the SHA-256 of a public key in hexadecimal"),
+          }),
+        )
+        .max(64)
+        .default([]),
+    })
+    .prefault({}),
   proxy: z
     .strictObject({
       host: line(253).default(defaults.proxy.host),
@@ -131,7 +149,8 @@ type File = z.infer<typeof file>
 
 /** A model to measure: what it is called in evidence, the file or folder that it is, and where its links may lead. */
 export type Weights = { readonly name: string; readonly path: string; readonly links: "own" | "anywhere" }
-export type Configuration = Omit<File, "state" | "runtime" | "weights" | "proxy"> & {
+export type Configuration = Omit<File, "state" | "runtime" | "weights" | "proxy" | "listener"> & {
+  readonly listener: File["listener"] | "off"
   readonly proxy: Proxy | "none"
   readonly state: string
   readonly runtime: string
@@ -156,10 +175,21 @@ export function readConfiguration(text: string, environment: Environment): Confi
     ...given,
     weights,
     proxy: given.proxy.host === "" ? "none" : given.proxy,
+    listener: listenerOf(given.listener),
     tpm: { ...given.tpm, pcrs },
     state: given.state ?? firstFolder(environment["STATE_DIRECTORY"]) ?? defaults.state,
     runtime: given.runtime ?? firstFolder(environment["RUNTIME_DIRECTORY"]) ?? defaults.runtime,
   })
+}
+
+/** A door that nobody may use is a mistake. */
+function listenerOf(given: File["listener"]): File["listener"] | "off" {
+  if (given.host === "") return "off"
+  if (given.verifiers.length > 0) return given
+  throw new BadConfiguration(
+    "listener.host is set, and no verifier is listed",
+    "add [[listener.verifiers]] with name and key",
+  )
 }
 
 /** systemd.exec(5): a list separated by colons when the unit names several. */

@@ -13,12 +13,15 @@ import { meet } from "./pin.ts"
 export type Proxy = { readonly host: string; readonly port: number; readonly credentials: string }
 
 /** `pin` is the SHA-256 of the peer's SubjectPublicKeyInfo, or of that of a key of which the peer's is the successor. */
-export type Peer = {
+export type Endpoint = {
   readonly host: string
   readonly port: number
   readonly pin: Uint8Array
   readonly proxy: Proxy | "none"
 }
+
+/** What this end shows when it is asked who it is: key and certificate in PEM. */
+export type Shown = { readonly key: string; readonly cert: string }
 
 /** An open connection; `successor` is the peer's pin where it is no longer the one that was asked for. */
 export type Line = { readonly tls: TLSSocket; readonly successor: Uint8Array | "none" }
@@ -36,12 +39,12 @@ export class NoChannel extends Error {
 }
 
 /** Opens a connection within `deadline` milliseconds. Throws {@link NoChannel}. */
-export async function dial(peer: Peer, deadline: number, signal: AbortSignal): Promise<Line> {
+export async function dial(peer: Endpoint, deadline: number, signal: AbortSignal, shown?: Shown): Promise<Line> {
   const inTime = AbortSignal.timeout(deadline)
   const either = AbortSignal.any([signal, inTime])
   try {
     const under = peer.proxy === "none" ? undefined : await throughProxy(peer, peer.proxy, either)
-    const tls = await secured(peer, under, either)
+    const tls = await secured(peer, under, either, shown)
     return { tls, successor: successorIn(tls, peer) }
   } catch (error) {
     if (signal.aborted) throw new NoChannel("stopped", `${placeOf(peer)}: stopped`, "")
@@ -50,10 +53,10 @@ export async function dial(peer: Peer, deadline: number, signal: AbortSignal): P
   }
 }
 
-const placeOf = ({ host, port }: Pick<Peer, "host" | "port">): string => `${host}:${port}`
+const placeOf = ({ host, port }: Pick<Endpoint, "host" | "port">): string => `${host}:${port}`
 const bare = (host: string): string => host.replace(/^\[(.*)\]$/, "$1")
 
-function successorIn(tls: TLSSocket, peer: Peer): Uint8Array | "none" {
+function successorIn(tls: TLSSocket, peer: Endpoint): Uint8Array | "none" {
   const met = meet(tls, peer.pin)
   if (met.kind === "pinned") return "none"
   if (met.kind === "successor") return met.pin
@@ -67,18 +70,24 @@ function successorIn(tls: TLSSocket, peer: Peer): Uint8Array | "none" {
   )
 }
 
-function secured(peer: Peer, under: Socket | undefined, signal: AbortSignal): Promise<TLSSocket> {
+function secured(
+  peer: Endpoint,
+  under: Socket | undefined,
+  signal: AbortSignal,
+  shown: Shown | undefined,
+): Promise<TLSSocket> {
   const host = bare(peer.host)
   const socket = connect({
     ...(under ? { socket: under } : { host, port: peer.port }),
     ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...shown,
     ...{ minVersion: "TLSv1.3", maxVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"], rejectUnauthorized: false },
   })
   return settled(socket, "secureConnect", signal, why => unreachable(peer, why)).then(() => socket)
 }
 
 /** The socket behind a CONNECT (RFC 9110, 9.3.6) that the proxy granted. */
-async function throughProxy(peer: Peer, proxy: Proxy, signal: AbortSignal): Promise<Socket> {
+async function throughProxy(peer: Endpoint, proxy: Proxy, signal: AbortSignal): Promise<Socket> {
   const target = placeOf(peer)
   const { promise, resolve, reject } = Promise.withResolvers<Socket>()
   const asked = request({
@@ -112,7 +121,7 @@ async function authorization({ credentials }: Proxy): Promise<Record<string, str
   return { "proxy-authorization": `Basic ${Buffer.from(line.trim(), "utf8").toString("base64")}` }
 }
 
-function refusal(peer: Peer, proxy: Proxy, status: number, message: string): NoChannel {
+function refusal(peer: Endpoint, proxy: Proxy, status: number, message: string): NoChannel {
   const hint =
     status === 407
       ? "name a file with user:password as proxy.credentials"
@@ -137,12 +146,12 @@ function settled(socket: TLSSocket, event: string, signal: AbortSignal, fault: (
   return promise.finally(() => signal.removeEventListener("abort", aborted))
 }
 
-const unreachable = (peer: Peer, why: string): NoChannel =>
+const unreachable = (peer: Endpoint, why: string): NoChannel =>
   new NoChannel(
     "unreachable",
     `nobody can be reached at ${placeOf(peer)}: ${why}`,
     "look whether it runs, and at the network between; where a proxy is needed, name it in the configuration",
   )
 
-const late = (peer: Peer, deadline: number): NoChannel =>
+const late = (peer: Endpoint, deadline: number): NoChannel =>
   new NoChannel("late", `no connection to ${placeOf(peer)} within ${deadline / 1000} s`, "look at the network between")

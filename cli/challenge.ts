@@ -22,6 +22,7 @@ const given = z.object({
   attester: attesterName.optional(),
   knownFrom: text.optional(),
   tokenFile: text.optional(),
+  keyFile: text.optional(),
   collector: hostAndPort.optional(),
   proxy: hostAndPort.optional(),
   proxyCredentials: text.default(""),
@@ -50,6 +51,10 @@ export const challenge = command({
   options: [
     ["--attester <name>", "outside: the Name of the machine's EK"],
     ["--token-file <file>", "outside: the invitation that the collector's operator gave you as a verifier"],
+    [
+      "--key-file <file>",
+      "outside, at an agent's own door: your private key and certificate; needs --collector and --pin, the agent's",
+    ],
     ["--known-from <who>", "outside: who told you that name, other than this collector"],
     ["--collector <host:port>", "outside: where the collector is (default: as the invitation says)"],
     ["--pin <pin>", "outside: SHA-256 of the collector's public key (default: as the invitation says)"],
@@ -86,13 +91,11 @@ export const challenge = command({
       proxyCredentials: credentials,
     } = options
     const proxy = options.proxy ? { ...options.proxy, credentials } : "none"
-    if (tokenFile === undefined) return askCollector(options, terminal)
+    if (tokenFile === undefined && options.keyFile === undefined) return askCollector(options, terminal)
     if (attester === undefined || name !== undefined)
       throw new Problem("misuse", "an outside verifier says whom it means with --attester", "give the Name of the EK")
-    return askOutside(
-      { ...options, attester, tokenFile, knownFrom, collector, proxy, pin, ak, reference, out },
-      terminal,
-    )
+    const by = tokenFile === undefined ? { keyFile: options.keyFile ?? "" } : { tokenFile }
+    return askOutside({ ...options, attester, by, knownFrom, collector, proxy, pin, ak, reference, out }, terminal)
   },
 })
 

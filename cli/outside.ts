@@ -15,6 +15,7 @@ import { type Asked, type UntrustedEvidence, verify } from "../attestation/verif
 import { fromBase64, toBase64, toHex } from "../attestation/wire/text.ts"
 import { readBounded, readPublicFile, writeBundle } from "./bundle.ts"
 import { type Exit, Problem } from "./exit.ts"
+import type { Shown } from "../channel/dial.ts"
 import { openRelay, type Place, type Relay } from "./relay.ts"
 import { plain, remark, type Terminal, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
@@ -26,7 +27,8 @@ export type Given = {
   readonly attester: string
   /** who told that name, other than the collector */
   readonly knownFrom: string | undefined
-  readonly tokenFile: string
+  /** the invitation to a collector's relay; or the verifier's own key, for an agent's own door */
+  readonly by: { readonly tokenFile: string } | { readonly keyFile: string }
   readonly collector: Pick<Place, "host" | "port"> | undefined
   readonly proxy: Place["proxy"]
   readonly pin: string | undefined
@@ -44,15 +46,15 @@ export type Given = {
 
 /** Asks, verifies, shows. */
 export async function askOutside(options: Given, terminal: Terminal): Promise<Exit> {
-  const { place, token } = await readTokenFile(options)
+  const { place, token, shown } = await admission(options)
   const pinnedAk = options.ak === undefined ? undefined : await readPublicFile(options.ak)
   const reference = await readReferenceFile(options.reference)
-  const relay = await openRelay(place, options.deadline * 1000)
+  const relay = await openRelay(place, options.deadline * 1000, shown)
   try {
     const told = await whoIs(relay, token, options.attester)
     const unfit = whyNotToAsk(told.identity, options.attester)
     if (unfit.length > 0) return conclude(refusal(unfit), told, options, terminal)
-    const asked = question(terminal.now())
+    const asked = question(terminal.now(), token === null ? relay.binding : "not checkable")
     const untrusted = await answerTo(relay, token, asked, told.identity, options)
     if (options.out !== undefined) await keep(options.out, untrusted, told.identity, asked, terminal)
     const ak = pinnedAk ?? fromBase64(told.identity.akPublic)
@@ -81,15 +83,15 @@ function conclude(judged: Judged, { endorsement }: Told, { json, strict }: Given
   else {
     writeJudged(terminal.out, judged)
     terminal.out.write("\n")
-    row(terminal.out, "collector", `says of the TPM: ${plain(endorsement)}`)
+    row(terminal.out, "told", `of the TPM, by whom you asked: ${plain(endorsement)}`)
   }
   return exitOf(judged, strict)
 }
 
 type Told = ToVerifier & { type: "identity" }
 
-async function whoIs(relay: Relay, token: Uint8Array, attester: string): Promise<Told> {
-  relay.say({ type: "who", token: toBase64(token), attester })
+async function whoIs(relay: Relay, token: Uint8Array | null, attester: string): Promise<Told> {
+  relay.say({ type: "who", token: token && toBase64(token), attester })
   const told = await relay.hear()
   if (told.type === "identity") return told
   throw notAnswered(told)
@@ -101,19 +103,19 @@ function whyNotToAsk(identity: Identity, attester: string): Finding[] {
   return whyUnfit(identity).map(fault => finding("ak.unfit", "identity", fault, "an EK and an AK of one TPM"))
 }
 
-type Question = Asked & { kind: "nonce" }
+type Question = Extract<Asked, { kind: "nonce" }>
 
-const question = (issued: number): Question => ({
+const question = (issued: number, channel: Question["channel"]): Question => ({
   kind: "nonce",
   issued,
   nonce: new Uint8Array(randomBytes(32)),
-  channel: "not checkable",
+  channel,
   credential: new Uint8Array(randomBytes(32)),
 })
 
 async function answerTo(
   relay: Relay,
-  token: Uint8Array,
+  token: Uint8Array | null,
   asked: Question,
   { attester, ekPublic, akPublic }: Identity,
   { depth }: Given,
@@ -122,7 +124,7 @@ async function answerTo(
   const akName = nameOf(readPublic(fromBase64(akPublic)))
   const made = makeCredential(ek, akName, asked.credential, chanceFor(ek))
   const credential = { idObject: toBase64(made.idObject), encryptedSecret: toBase64(made.encryptedSecret) }
-  relay.say({ type: "ask", token: toBase64(token), attester, nonce: toBase64(asked.nonce), depth, credential })
+  relay.say({ type: "ask", token: token && toBase64(token), attester, nonce: toBase64(asked.nonce), depth, credential })
   const said = await relay.hear()
   if (said.type !== "evidence") throw notAnswered(said)
   const { envelope, logs } = await relay.receive(said)
@@ -155,13 +157,28 @@ function chanceFor(ek: PublicArea): Chance {
   return { kind: "ecc", ephemeral: new Uint8Array(privateKey.export({ format: "der", type: "pkcs8" })) }
 }
 
+type Admission = { readonly place: Place; readonly token: Uint8Array | null; readonly shown: Shown | undefined }
+
+/** An invitation's place and token; or, for an agent's own door, the key by which it knows this verifier. */
+async function admission({ by, ...where }: Given): Promise<Admission> {
+  const { collector, pin, proxy } = where
+  if ("tokenFile" in by) return { ...(await readTokenFile(by.tokenFile, where)), shown: undefined }
+  if (!collector || pin === undefined) {
+    const hint = "give --collector and --pin: the agent's log shows both"
+    throw new Problem("misuse", "where the agent listens, and its pin, are not said", hint)
+  }
+  const text = Buffer.from(await readBounded(by.keyFile, 1 << 16)).toString("latin1")
+  if (text.includes("PRIVATE KEY-----") && text.includes("BEGIN CERTIFICATE-----"))
+    return { place: { ...collector, proxy, pin: readPin(pin) }, token: null, shown: { key: text, cert: text } }
+  const hint = "put both into one file: openssl req -x509 -newkey makes them"
+  throw new Problem("misuse", `${by.keyFile} does not hold a private key and its certificate`, hint)
+}
+
 /** What the file holds: an invitation, or its token alone. */
-async function readTokenFile({
-  tokenFile,
-  collector,
-  pin,
-  proxy,
-}: Given): Promise<{ place: Place; token: Uint8Array }> {
+async function readTokenFile(
+  tokenFile: string,
+  { collector, pin, proxy }: Pick<Given, "collector" | "pin" | "proxy">,
+): Promise<{ place: Place; token: Uint8Array }> {
   const line = Buffer.from(await readBounded(tokenFile, 4096))
     .toString("latin1")
     .trim()

@@ -17,14 +17,17 @@ import {
   writeMessage,
 } from "../attestation/protocol/message.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
-import { dial, NoChannel, type Peer } from "../channel/dial.ts"
+import { dial, type Endpoint, NoChannel, type Shown } from "../channel/dial.ts"
+import { bindingOf } from "../channel/pin.ts"
 import { type Exit, Problem } from "./exit.ts"
 
 /** Where the collector is; `pin` is the SHA-256 of its SubjectPublicKeyInfo. */
-export type Place = Peer
+export type Place = Endpoint
 
 /** A conversation with a collector's relay. Every wait ends with a Problem when the deadline has passed. */
 export type Relay = {
+  /** this end's export of the channel binding */
+  readonly binding: Uint8Array
   readonly say: (message: FromVerifier) => void
   readonly hear: () => Promise<ToVerifier>
   /** the bytes that an evidence message announced */
@@ -33,15 +36,18 @@ export type Relay = {
 }
 
 /** Opens the relay at `place`; after `deadline` milliseconds it is over. */
-export async function openRelay(place: Place, deadline: number): Promise<Relay> {
+export async function openRelay(place: Place, deadline: number, shown: Shown | undefined): Promise<Relay> {
   const signal = AbortSignal.timeout(deadline)
-  const tls = await connectPinned(place, deadline)
+  const tls = await connectPinned(place, deadline, shown)
+  const binding = bindingOf(tls)
+  if (!binding) throw late(place.host, place.port)
   const url = `ws://${place.host}:${place.port}${paths.verifier}`
   const limits = { maxPayload: Math.max(messageLimit, chunkLimit), perMessageDeflate: false }
   const socket = new WebSocket(url, subprotocol, { ...limits, createConnection: () => tls })
   await opened(socket, signal)
   const frames = on(socket, "message", { close: ["close"], signal })
   return {
+    binding,
     say: message => socket.send(writeMessage(message)),
     hear: async () => readMessage(await next(frames, place)),
     receive: async message => {
@@ -56,9 +62,9 @@ export async function openRelay(place: Place, deadline: number): Promise<Relay> 
 }
 
 /** A TLS connection to whoever holds the pinned key, or its successor: its key is compared before a byte is sent. Throws Problem. */
-export async function connectPinned(place: Place, deadline: number): Promise<TLSSocket> {
+export async function connectPinned(place: Place, deadline: number, shown?: Shown): Promise<TLSSocket> {
   try {
-    return (await dial(place, deadline, new AbortController().signal)).tls
+    return (await dial(place, deadline, new AbortController().signal, shown)).tls
   } catch (error) {
     if (!(error instanceof NoChannel)) throw error
     throw new Problem(exitOf[error.kind], error.message, error.hint)

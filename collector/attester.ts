@@ -11,7 +11,7 @@ import { admit, type Candidate, consider } from "./enrol.ts"
 import type { Lacking } from "./conclude.ts"
 import type { Judged } from "./judge.ts"
 import type { Parts } from "./parts.ts"
-import { Breach, type Conversation, type Peer } from "./peer.ts"
+import { Breach, type Conversation, type Peer } from "../channel/peer.ts"
 import type { Incident } from "./store.ts"
 
 type Stage =

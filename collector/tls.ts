@@ -10,9 +10,9 @@ import { z } from "zod"
 import { readJson, writeJson } from "../attestation/wire/json.ts"
 import { hex, instant, line, toHex } from "../attestation/wire/text.ts"
 import { selfSigned, successorOf } from "../channel/certificate.ts"
+import type { Serving } from "../channel/listen.ts"
 import { pinOf } from "../channel/pin.ts"
 import { tlsKey, writeWhole } from "./keys.ts"
-import type { Serving } from "./serve.ts"
 
 /** `pin` is the SHA-256 of the key's SubjectPublicKeyInfo. */
 export type TlsIdentity = { readonly pin: Uint8Array; readonly options: SecureContextOptions }
@@ -67,7 +67,7 @@ export function tlsKeys(folder: string, first: TlsIdentity, serving: Pick<Servin
     succeed: who => {
       const from = toHex(now.pin)
       now = succeed(folder)
-      serving.renew(now)
+      serving.renew(now.options)
       keep(join(folder, "tls-successors.json"), { from, to: toHex(now.pin), ...who })
       return now.pin
     },

@@ -9,7 +9,7 @@ import { type FromVerifier, readFromVerifier } from "../attestation/protocol/mes
 import type { Ended } from "./challenge.ts"
 import { admits, invitationOf } from "./enrol.ts"
 import type { Parts } from "./parts.ts"
-import { Breach, type Conversation, type Peer } from "./peer.ts"
+import { Breach, type Conversation, type Peer } from "../channel/peer.ts"
 
 export class VerifierSession implements Conversation {
   readonly #peer: Peer
@@ -48,7 +48,7 @@ export class VerifierSession implements Conversation {
   /** Who asks. Throws {@link Breach} for a token that admits nobody, and for one question too many. */
   async #nameOf({ token }: FromVerifier): Promise<string> {
     const { store, now, questions } = this.#parts
-    const invitation = await invitationOf(store, fromBase64(token))
+    const invitation = token === null ? undefined : await invitationOf(store, fromBase64(token))
     if (!invitation || !admits(invitation, "verifier", now()))
       throw new Breach("the token is unknown, revoked or expired: ask the operator for a new one")
     if (!questions.take(invitation.id, now())) throw new Breach("too many questions within a minute", 60)

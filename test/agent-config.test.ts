@@ -16,7 +16,7 @@ function refused(text: string): BadConfiguration {
 
 describe("agent.toml", () => {
   it("may be empty: then it is the defaults", () => {
-    expect(readConfiguration("", {})).toEqual({ ...defaults, proxy: "none", weights: [] })
+    expect(readConfiguration("", {})).toEqual({ ...defaults, proxy: "none", listener: "off", weights: [] })
   })
 
   it("takes systemd's folders where it names none itself", () => {
@@ -44,7 +44,7 @@ describe("agent.toml", () => {
     [
       "[zzzzzzzz]",
       "unknown key zzzzzzzz",
-      "the keys here are state, runtime, reader, tpm, weights, hash, fresh, reports, proxy, spool",
+      "the keys here are state, runtime, reader, tpm, weights, hash, fresh, reports, listener, proxy, spool",
     ],
     ["state = 'relative'", "state: not a path that begins with /", "docs/agent-configuration.md lists every key"],
     [

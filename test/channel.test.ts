@@ -5,14 +5,14 @@
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { type AddressInfo, connect, createServer as createNet } from "node:net"
+import { type AddressInfo, connect, createServer as createNet, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { connect as connectTls, createServer as createTls } from "node:tls"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { noteSuccessor, readEnrolment, writeEnrolment } from "../agent/enrolment.ts"
 import { openChannel } from "../agent/channel.ts"
-import { dial, NoChannel, type Peer } from "../channel/dial.ts"
+import { dial, NoChannel, type Endpoint } from "../channel/dial.ts"
 import { fromHex, toHex } from "../attestation/wire/text.ts"
 import { type House, startHouse } from "./collector-house.ts"
 
@@ -61,15 +61,15 @@ const answers = (port: number): Promise<boolean> =>
     socket.once("error", () => resolve(false))
   })
 
-const collector = (more: Partial<Peer> = {}): Peer => ({
+const collector = (more: Partial<Endpoint> = {}): Endpoint => ({
   ...{ host: "127.0.0.1", port: house.collector.port, pin: house.collector.pin, proxy: "none" },
   ...more,
 })
-const through = (port: number, credentials = ""): Pick<Peer, "proxy"> => ({
+const through = (port: number, credentials = ""): Pick<Endpoint, "proxy"> => ({
   proxy: { host: "127.0.0.1", port, credentials },
 })
 
-async function refusal(peer: Peer): Promise<NoChannel> {
+async function refusal(peer: Endpoint): Promise<NoChannel> {
   const error: unknown = await dial(peer, 5000, never).then(
     () => "connected",
     why => why,
@@ -207,4 +207,32 @@ describe("a successor of the collector's key", () => {
     expect(await readEnrolment(state)).toEqual({ ...enrolment, pin: next })
     expect(JSON.parse(readFileSync(join(state, "enrolment.json"), "utf8"))).toMatchObject({ pin })
   })
+})
+
+describe("ten thousand connections that never speak", () => {
+  it("are bounded, keep nobody out who comes from elsewhere, and are gone after the deadline (C20)", async () => {
+    const own = mkdtempSync(join(folder, "flood-"))
+    const small = await startHouse(own, "[limits]\nconnections = 200\naccepts = 150\ngreeting = 1\n")
+    const silent: Socket[] = []
+    try {
+      for (let batch = 0; batch < 100; batch++) {
+        const opened = Array.from({ length: 100 }, () => connect(small.collector.port, "127.0.0.1"))
+        for (const each of opened) each.on("error", () => undefined).resume()
+        silent.push(...opened)
+        await Promise.all(
+          opened.map(each => new Promise(resolve => each.once("connect", resolve).once("close", resolve))),
+        )
+      }
+      expect(silent.length).toBe(10_000)
+      const peer = { host: "127.0.0.1", port: small.collector.port, pin: small.collector.pin, proxy: "none" } as const
+      const elsewhere = connect({ port: small.collector.port, host: "127.0.0.1", localAddress: "127.0.0.2" })
+      await new Promise(resolve => elsewhere.once("connect", resolve))
+      elsewhere.destroy()
+      expect((await refusal(peer)).kind, "one address has had its share").toBe("unreachable")
+      while (silent.some(each => !each.destroyed)) await new Promise(resolve => setTimeout(resolve, 20))
+    } finally {
+      for (const each of silent) each.destroy()
+      await small.stop()
+    }
+  }, 60_000)
 })

@@ -100,11 +100,14 @@ const toAttester = z.discriminatedUnion("type", [
 ])
 export type ToAttester = z.infer<typeof toAttester>
 
+/** What admits a verifier to a collector; null at an agent's own door, which knows verifiers by their TLS keys. */
+const token = base64Exactly(32).nullable()
+
 const fromVerifier = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("who"), token: base64Exactly(32), attester: tpmName }),
+  z.strictObject({ type: z.literal("who"), token, attester: tpmName }),
   z.strictObject({
     type: z.literal("ask"),
-    token: base64Exactly(32),
+    token,
     attester: tpmName,
     nonce: base64Exactly(32),
     depth: z.enum(["quick", "full"]),

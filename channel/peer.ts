@@ -1,6 +1,6 @@
 /**
- * How does the collector talk over one connection? Frames in, one after another, each handled before the next is looked at;
- * messages out, to whoever reads them. What is said: `attester.ts` and `verifier.ts`.
+ * How does this end talk over one connection that somebody opened? Frames in, one after another, each handled before the next is looked at;
+ * messages out, to whoever reads them. What is said: the {@link Conversation}.
  */
 import type { RawData, WebSocket } from "ws"
 import { Malformed } from "../attestation/wire/codec.ts"
@@ -78,7 +78,7 @@ export class Peer {
     if (error instanceof Breach) return this.goodbye(error.message, error.retryAfterSeconds)
     if (error instanceof Malformed) return this.goodbye(error.message, 60)
     this.#say(`${this.address}: fault: ${error instanceof Error ? error.stack : String(error)}`)
-    this.#close("the collector met a fault of its own", 60, closing.fault)
+    this.#close("this end met a fault of its own", 60, closing.fault)
   }
 
   /** Sends a message; a peer that has let too much lie unread is dropped. */
@@ -100,7 +100,7 @@ export class Peer {
     this.#close(reason, retryAfterSeconds, closing.breach)
   }
 
-  /** Ends the connection because the collector stops. */
+  /** Ends the connection because this end stops. */
   leave(reason: string, retryAfterSeconds: number): void {
     this.#close(reason, retryAfterSeconds, closing.normal)
   }
