@@ -19,7 +19,9 @@ import { restored } from "./restored.ts"
 import { show } from "./show.ts"
 import { status } from "./status.ts"
 import { tlsRotate } from "./tls.ts"
+import { vaultBackup, vaultCheck, vaultKeyCommand, vaultPrune, vaultRestore } from "./vault.ts"
 import { verifyCommand } from "./verify.ts"
+import { witnessCommand } from "./witness.ts"
 
 export const commands: readonly Command[] = [
   doctor,
@@ -51,4 +53,10 @@ export const commands: readonly Command[] = [
   modelAdd,
   modelShow,
   modelCheck,
+  vaultKeyCommand,
+  vaultCheck,
+  vaultPrune,
+  vaultBackup,
+  vaultRestore,
+  witnessCommand,
 ]

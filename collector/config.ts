@@ -32,6 +32,15 @@ export const defaults = Object.freeze({
     pcrs: Object.freeze([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
     quirks: Object.freeze([]),
   }),
+  /** years for which nothing is pruned; who cosigns and stamps checkpoints, and how often they are asked */
+  vault: Object.freeze({
+    retention: 7,
+    witnesses: Object.freeze([]),
+    ask: 60,
+    timestamps: "",
+    authority: "",
+    stamp: 86_400,
+  }),
   limits: Object.freeze({
     /** connections at once */
     connections: 5000,
@@ -56,6 +65,7 @@ const whole = (min: number, max: number) => z.int().min(min).max(max)
 const seconds = whole(1, 86_400)
 const path = line(512).regex(/^\//, "not a path that begins with /")
 const host = line(253).min(1)
+const address = line(512).regex(/^https?:\/\/[^\s/]/, "not an address that begins with http:// or https://")
 
 /** The file's schema; every table may be left out. */
 export const file = z.strictObject({
@@ -99,6 +109,20 @@ export const file = z.strictObject({
         .default([...defaults.evidence.pcrs]),
       pcr: count(23).default(defaults.evidence.pcr),
       quirks: z.array(z.enum(quirkNames)).max(quirkNames.length).default([]),
+    })
+    .prefault({}),
+  vault: z
+    .strictObject({
+      retention: whole(1, 100).default(defaults.vault.retention),
+      /** where a witness listens, and its key as `assay witness` prints it */
+      witnesses: z
+        .array(line(768).regex(/^https?:\/\/[^\s/]\S* \S+$/, "not an address, a space, and a witness's key"))
+        .max(8)
+        .default([]),
+      ask: seconds.default(defaults.vault.ask),
+      timestamps: address.or(z.literal("")).default(defaults.vault.timestamps),
+      authority: path.or(z.literal("")).default(defaults.vault.authority),
+      stamp: whole(1, 31_536_000).default(defaults.vault.stamp),
     })
     .prefault({}),
   limits: z

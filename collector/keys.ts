@@ -1,6 +1,6 @@
 /**
- * Which keys are the collector's own? Two, and neither is used for the other's work: the TLS key, which agents pin, and the
- * result key, which signs what it concludes. Each is made once, in a file that only this user reads.
+ * Which keys are the collector's own? Three, and none is used for another's work: the TLS key, which agents pin, the
+ * result key, which signs what it concludes, and the vault's key, which signs what was kept. Each is made once, in a file that only this user reads.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto"
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs"
@@ -13,8 +13,13 @@ export type ResultKey = {
 }
 
 /** The result key in `folder`, made at the first start. */
-export function resultKey(folder: string): ResultKey {
-  const key = keyIn(join(folder, "result-key.pem"), () => generateKeyPairSync("ed25519").privateKey)
+export const resultKey = (folder: string): ResultKey => ed25519In(join(folder, "result-key.pem"))
+
+/** What the collector signs checkpoints of its vault with, in `folder`, made at the first start. */
+export const vaultKey = (folder: string): ResultKey => ed25519In(join(folder, "vault-key.pem"))
+
+function ed25519In(path: string): ResultKey {
+  const key = keyIn(path, () => generateKeyPairSync("ed25519").privateKey)
   const jwk = createPublicKey(key).export({ format: "jwk" })
   return {
     publicKey: new Uint8Array(Buffer.from(jwk.x ?? "", "base64url")),

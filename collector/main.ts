@@ -25,6 +25,8 @@ import { noticeRestoration, writeMark } from "./restoration.ts"
 import { serve } from "./serve.ts"
 import { openSqlite } from "./sqlite.ts"
 import { tlsIdentity, tlsKeys } from "./tls.ts"
+import { tlsIdentity } from "./tls.ts"
+import { publisherOf } from "./vault/origin.ts"
 import { socketName, verbs } from "./verbs.ts"
 
 /** A collector that runs. */
@@ -131,6 +133,11 @@ async function assemble(
   const sweep = setInterval(() => void forget().catch(error => say(`fault: ${error}`)), sweepSeconds * 1000)
   ending.push(() => clearInterval(sweep))
 
+  const publisher = publisherOf(config, { store, now, say })
+  ledger.handTo(async (kind, bytes) => void (keptByStore.has(kind) || (await store.keep(kind, bytes, now()))))
+  ending.push(() => publisher.stop())
+  await publisher.start()
+
   const serving = await serve(parts, tls)
   ending.push(() => serving.stop())
   const socket = join(config.runtime, socketName)
@@ -149,6 +156,9 @@ async function assemble(
   say(`pin ${Buffer.from(tls.pin).toString("hex")}`)
   return { port: serving.port, pin: tls.pin, resultKey: key.publicKey, socket }
 }
+
+/** What the store itself makes a leaf of, where it keeps it. */
+const keptByStore: ReadonlySet<string> = new Set(["evidence", "result", "enrolment"])
 
 /** Who is connected to `server`, so that it can be closed without waiting for them. */
 function trackCallers(server: Server): Set<Socket> {
