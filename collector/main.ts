@@ -25,7 +25,6 @@ import { noticeRestoration, writeMark } from "./restoration.ts"
 import { serve } from "./serve.ts"
 import { openSqlite } from "./sqlite.ts"
 import { tlsIdentity, tlsKeys } from "./tls.ts"
-import { tlsIdentity } from "./tls.ts"
 import { publisherOf } from "./vault/origin.ts"
 import { socketName, verbs } from "./verbs.ts"
 
