@@ -214,6 +214,7 @@ export class Agent {
         const { log, appended } = await this.#attester.measure(depth, signal)
         return { log: log.state, appended }
       },
+      run: ({ depth, ...request }) => this.#attester.ready(request, depth, signal),
       join: ({ invitation }) => this.#join(invitation),
       rotate: ({ invitation }) => this.#rotate(invitation),
     }

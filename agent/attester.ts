@@ -14,6 +14,8 @@ import type { Progress } from "./hash/model.ts"
 import type { Host } from "./host.ts"
 import { measure, type Measured } from "./measure.ts"
 import { type Broker, digestOf, type LogCopy, type Recorded, readLog, recordedIn } from "./record.ts"
+import { makeReady, type Ready, type RunRequest } from "./run/ready.ts"
+import { Runs } from "./run/runs.ts"
 import { ownSelf } from "./self.ts"
 import { sources } from "./sources/index.ts"
 import type { Context } from "./sources/source.ts"
@@ -44,7 +46,7 @@ export type Hashing = ({ readonly model: string } & Progress) | "nothing"
 export type AttesterParts = {
   readonly broker: Broker
   readonly host: Host
-  readonly configuration: Pick<Configuration, "weights" | "tpm">
+  readonly configuration: Pick<Configuration, "weights" | "tpm" | "state">
   /** milliseconds since 1970 */
   readonly now: () => number
 }
@@ -57,6 +59,7 @@ export class Attester {
   readonly #parts: AttesterParts
   readonly #hasher: Hasher
   readonly #self = ownSelf()
+  readonly #runs: Runs
   readonly #bootLogs: BootLogs
   #log: LogCopy | "nothing" = "nothing"
   #hashing: Hashing = "nothing"
@@ -69,6 +72,7 @@ export class Attester {
     this.#parts = parts
     this.#hasher = hasher
     this.#bootLogs = new BootLogs(parts.host)
+    this.#runs = new Runs(parts.configuration.state, parts.host)
   }
 
   get hashing(): Hashing {
@@ -93,6 +97,17 @@ export class Attester {
   /** Measures, then makes evidence; again when an epoch opened in between. Throws as {@link measure} does. */
   answer(question: Question, signal: AbortSignal): Promise<Evidence> {
     return this.#inTurn(() => this.#answer(question, signal))
+  }
+
+  /** Hashes what a command names and records it; afterwards it may be started. Throws Trouble, CannotHash, CallFailed. */
+  ready(request: RunRequest, depth: Depth, signal: AbortSignal): Promise<Ready> {
+    return this.#inTurn(async () => {
+      try {
+        return await makeReady(this.#parts.broker, await this.#context(depth, signal), this.#runs, request)
+      } finally {
+        this.#hashing = "nothing"
+      }
+    })
   }
 
   async close(): Promise<void> {
@@ -128,7 +143,7 @@ export class Attester {
       this.#moved = performance.now()
       this.#hashing = { model, ...each }
     }
-    const common = { host, hasher: this.#hasher, self: this.#self, weights: configuration.weights }
+    const common = { host, hasher: this.#hasher, self: this.#self, weights: configuration.weights, runs: this.#runs }
     return { ...common, depth, signal, progress, tpm: { ...tpm, banks } }
   }
 

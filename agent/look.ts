@@ -5,6 +5,7 @@
 import type { Measurement } from "../attestation/protocol/event.ts"
 import { Hasher } from "./hash/hasher.ts"
 import { thisMachine } from "./reader/ask.ts"
+import { noRuns } from "./run/runs.ts"
 import { ownSelf } from "./self.ts"
 import { sources } from "./sources/index.ts"
 
@@ -14,7 +15,7 @@ const aside = new Set(["agent", "weights"])
 /** Every measurement of the machine, in the order in which they would be appended. `reader`: its socket. */
 export async function lookAtMachine(reader: string, signal: AbortSignal): Promise<readonly Measurement[]> {
   const hasher = new Hasher({ engine: "native" }) // nobody compares: to warm the other one up would take longer
-  const common = { hasher, signal, depth: "quick", progress: () => undefined, weights: [] } as const
+  const common = { hasher, signal, depth: "quick", progress: () => undefined, weights: [], runs: noRuns } as const
   const context = { ...common, host: thisMachine({ reader }), self: ownSelf(), tpm: "not asked" } as const
   try {
     const looked = sources.filter(({ name }) => !aside.has(name)).map(source => source.measure(context))

@@ -5,6 +5,8 @@
 import { mkdir } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
+import { setTimeout as delay } from "node:timers/promises"
+import type { z } from "zod"
 import { CallFailed, listenLocal, openCaller } from "../local/call.ts"
 import type { Supervisor } from "../local/supervisor.ts"
 import { type Invitation, readInvitation, writeInvitation } from "../attestation/protocol/invitation.ts"
@@ -13,7 +15,9 @@ import type { Configuration } from "./config.ts"
 import { enrol, enrolAnew } from "./enrol.ts"
 import { type Enrolment, writeEnrolment } from "./enrolment.ts"
 import { attestOnce, type OnceOptions } from "./once.ts"
-import type { Evidence } from "./attester.ts"
+import { Attester, type Evidence, type Hashing } from "./attester.ts"
+import { Host } from "./host.ts"
+import type { Ready } from "./run/ready.ts"
 import type { Broker } from "./record.ts"
 import { Agent } from "./agent.ts"
 import { sayOnStderr } from "./trouble.ts"
@@ -88,16 +92,74 @@ export async function measureOnce(configuration: Configuration, options: OnceOpt
 const joinDeadline = 120_000
 
 async function askRunning(how: "join" | "rotate", { runtime }: Configuration, invitation: Invitation) {
-  const opened = await openCaller(join(runtime, agentSocket), agentVerbs, joinDeadline).catch(error => {
-    if (error instanceof CallFailed) return "not running" as const
-    throw error
-  })
+  const opened = await openCaller(join(runtime, agentSocket), agentVerbs, joinDeadline).catch(notRunning)
   if (opened === "not running") return opened
   try {
     return await opened.call(how, { invitation: writeInvitation(invitation) })
   } finally {
     opened.close()
   }
+}
+
+/** Milliseconds in which any model has been read: a terabyte at forty megabytes a second. */
+const runDeadline = 8 * 3_600_000
+
+/**
+ * Hashes what a command names and records that; the command may be started when this has resolved, by the process that is
+ * named, and not when it throws. Through the running agent, if there is one.
+ */
+export async function readyToRun(
+  configuration: Configuration,
+  request: z.infer<typeof agentVerbs.run.request>,
+  { signal, now, progress }: RunOptions,
+): Promise<Ready> {
+  const socket = join(configuration.runtime, agentSocket)
+  const caller = await openCaller(socket, agentVerbs, runDeadline).catch(notRunning)
+  if (caller !== "not running") {
+    const over = watch(socket, progress)
+    return caller.call("run", request).finally(() => {
+      over.abort()
+      caller.close()
+    })
+  }
+  await makeFolders(configuration)
+  return withBroker(configuration, "any", async broker => {
+    const attester = new Attester({ broker, host: new Host("/"), configuration, now })
+    const every = setInterval(() => progress(attester.hashing), progressEvery)
+    const { depth, ...rest } = request
+    try {
+      return await attester.ready(rest, depth, signal)
+    } finally {
+      clearInterval(every)
+      await attester.close()
+    }
+  })
+}
+
+export type RunOptions = JoinOptions & { readonly progress: (hashing: Hashing) => void }
+
+/** Milliseconds between two looks at how far hashing is. */
+const progressEvery = 250
+
+/** Tells how far the running agent is, until the controller that it gives is aborted. */
+function watch(socket: string, progress: RunOptions["progress"]): AbortController {
+  const over = new AbortController()
+  const ask = async (): Promise<void> => {
+    const caller = await openCaller(socket, agentVerbs, 10_000)
+    over.signal.addEventListener("abort", () => caller.close())
+    while (!over.signal.aborted) {
+      const { hashing } = await caller.call("status", {})
+      if (!over.signal.aborted) progress(hashing ?? "nothing")
+      await delay(progressEvery)
+    }
+  }
+  ask().catch(() => undefined) // progress is shown where it can be had
+  return over
+}
+
+function notRunning(error: unknown): "not running" {
+  if (error instanceof CallFailed) return "not running"
+  throw error
 }
 
 async function makeFolders({ state, runtime }: Configuration): Promise<void> {

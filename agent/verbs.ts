@@ -73,11 +73,39 @@ export type Status = z.infer<typeof status>
 
 const joined = z.strictObject({ attester: tpmName, host: line(253), port: count(65_535) })
 
+const ready = z.strictObject({
+  /** the number of records in the log with this one */
+  record: count(1 << 24),
+  files: z.array(z.strictObject({ path: z.string(), sha256: hex(32) })),
+  models: z.array(z.strictObject({ path: z.string(), digest: hex(32), files: count(1 << 24) })),
+  bytes: count(Number.MAX_SAFE_INTEGER),
+})
+
 /** Verb → what it takes and what it gives. */
 export const agentVerbs = {
   status: { request: z.strictObject({}), answer: status },
   /** measures now; `appended` events were new */
   measure: { request: z.strictObject({ depth }), answer: z.strictObject({ log: logState, appended: count(1 << 24) }) },
+  /**
+   * hashes what a command names, and records it, before it is started by the process of this number, which becomes it;
+   * `environment` holds what changes how models are run, and arguments are one byte a character
+   */
+  run: {
+    request: z.strictObject({
+      process: count(1 << 30),
+      program: z.string().max(4096),
+      given: z
+        .array(z.string().max(1 << 17))
+        .min(1)
+        .max(4096),
+      cwd: z.string().max(4096),
+      path: z.string().max(1 << 16),
+      environment: z.array(z.string().max(1 << 17)).max(1024),
+      alsoModels: z.array(z.string().max(4096)).max(256),
+      depth,
+    }),
+    answer: ready,
+  },
   /** joins the collector of an invitation and connects to it */
   join: {
     request: z.strictObject({ invitation: line(1024) }),

@@ -28,7 +28,8 @@ function standIn() {
   const command = ["-c", '. "$ASSAY_ENTERED" && exec node "$@"', "assay", ...process.argv.slice(1)]
   const child = spawn("sh", command, { stdio: "inherit", env: { ...process.env, ASSAY_ENTERED: environment } })
   process.on("SIGINT", () => undefined) // a terminal sends it to both
-  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
+  for (const signal of ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH"])
+    process.on(signal, () => child.kill(signal))
   child.on("exit", (code, signal) => {
     process.exitCode = code ?? 128 + constants.signals[signal]
   })

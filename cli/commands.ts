@@ -16,6 +16,7 @@ import { protectCommand } from "./protect.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
 import { restored } from "./restored.ts"
+import { run } from "./run.ts"
 import { show } from "./show.ts"
 import { status } from "./status.ts"
 import { tlsRotate } from "./tls.ts"
@@ -50,6 +51,7 @@ export const commands: readonly Command[] = [
   show,
   hash,
   protectCommand,
+  run,
   modelAdd,
   modelShow,
   modelCheck,

@@ -56,8 +56,9 @@ function declare(line: Line, row: Command, terminal: Terminal, ended: (exit: Exi
   for (const [flags, says] of row.options) own.option(flags, says)
   own.addHelpText("after", () => lesson(row))
   own.action(async () => {
-    const names = own.registeredArguments.map(each => each.name())
-    const taken = Object.fromEntries(names.map((name, i) => [name, own.args[i]]))
+    const taken = Object.fromEntries(
+      own.registeredArguments.map((each, i) => [each.name(), each.variadic ? own.args.slice(i) : own.args[i]]),
+    )
     ended(await row.carryOut({ ...own.opts<Record<string, unknown>>(), ...taken }, terminal))
   })
 }

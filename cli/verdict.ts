@@ -3,6 +3,7 @@
  * to do. Judging is done in `attestation/appraise`; every string here may come from an attester and is shown as plain text.
  */
 import type { Component, Tier } from "../attestation/appraise/appraise.ts"
+import type { LoadedFile } from "../attestation/appraise/loaded.ts"
 import { type Effect, type Finding, findings } from "../attestation/verify/finding.ts"
 import { type Look, type Output, plain, wrapped } from "./terminal.ts"
 
@@ -36,6 +37,21 @@ export function writeComponents(out: Output, tier: Tier, components: readonly Co
     out.write(`  ${name}${out.style(lookOf[each.tier], each.tier.padEnd(17))}${says}\n`)
   }
   row(out, "overall", out.style("strong", out.style(lookOf[tier], tier)))
+}
+
+/** Which weights servers had loaded: each file with the evidence of its use, whose word that is, and its digest. */
+export function writeLoaded(out: Output, files: readonly LoadedFile[]): void {
+  for (const [server, own] of Map.groupBy(files, each => each.server)) {
+    out.write("\n")
+    row(out, "loaded", plain(server, 200))
+    for (const { path, by, grade, digest, says } of own.slice(0, most)) {
+      row(out, "", plain(path, 200))
+      const role = says.startsWith("measured") || says.startsWith("sha256:") ? "" : `, ${says.split(", ")[0] ?? ""}`
+      row(out, "", `  ${out.style("strong", by.join(", ") || "by nothing that holds")}${plain(role, 200)}`)
+      row(out, "", `  ${grade}  ${digest === "unknown" ? "no digest: measured by nobody" : digest}`)
+    }
+    if (own.length > most) row(out, "", `… and ${own.length - most} more (--json lists all)`)
+  }
 }
 
 /** Every finding, the gravest first; findings of one id stand under one heading. */

@@ -5,6 +5,7 @@
 import { createPublicKey } from "node:crypto"
 import { z } from "zod"
 import { type Appraisal, appraise, type Context, type Tier } from "../attestation/appraise/appraise.ts"
+import { loadedFiles } from "../attestation/appraise/loaded.ts"
 import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
 import { continuity } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
@@ -22,7 +23,7 @@ import { asJson, command } from "./command.ts"
 import { type Exit, Problem } from "./exit.ts"
 import { attesterName, flag, hex32, logPcr, moment, pcrList, text } from "./given.ts"
 import { type Output, plain, type Terminal, writeJsonLine } from "./terminal.ts"
-import { row, told, writeComponents, writeFindings } from "./verdict.ts"
+import { row, told, writeComponents, writeFindings, writeLoaded } from "./verdict.ts"
 
 const given = z.object({
   path: text,
@@ -179,6 +180,7 @@ export function writeJudged(out: Output, judged: Judged): void {
   writeGrounds(out, outcome.evidence, judged)
   out.write("\n")
   writeComponents(out, appraisal.tier, appraisal.components)
+  writeLoaded(out, loadedFiles(outcome.evidence))
   writeFindings(out, appraisal.findings)
 }
 
@@ -225,6 +227,7 @@ export function forScripts({ outcome, appraisal, reference, asked, attesterPinne
     reference: reference === "none recorded" ? null : referenceDigest(reference),
     tier: appraisal.tier,
     components: appraisal.components.map(each => ({ ...each, findings: each.findings.map(told) })),
+    loaded: loadedFiles(outcome.evidence),
     findings: appraisal.findings.map(told),
   }
 }

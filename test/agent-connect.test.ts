@@ -67,7 +67,7 @@ async function newSide(): Promise<Side> {
     pcrs: [0, 7, 23],
     deadline: 10,
   }
-  const configuration = { weights: [{ name: "m", path: "/weights", links: "own" as const }], tpm: tpmSettings }
+  const configuration = { weights: [{ name: "m", path: "/weights", links: "own" as const }], tpm: tpmSettings, state }
   const attester = new Attester({ broker, host: new Host(folder), configuration, now: Date.now })
   const over = new AbortController()
   let running: Promise<void> = Promise.resolve()

@@ -70,6 +70,7 @@ describe("measuring", () => {
     const configuration = {
       weights: names.map(name => ({ name, path: "/w", links: "own" as const })),
       tpm: tpmSettings,
+      state: machine,
     }
     return new Attester({ broker, host: new Host(machine), configuration, now: Date.now })
   }

@@ -40,7 +40,7 @@ beforeAll(async () => {
   attester = new Attester({
     broker,
     host: new Host(machine),
-    configuration: { weights: [], tpm: tpmSettings },
+    configuration: { weights: [], tpm: tpmSettings, state: machine },
     now: Date.now,
   })
   await attester.measure("quick", never)

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import type { Hasher } from "../agent/hash/hasher.ts"
 import { Host } from "../agent/host.ts"
+import { noRuns } from "../agent/run/runs.ts"
 import { ownSelf } from "../agent/self.ts"
 import { sources } from "../agent/sources/index.ts"
 import type { Context } from "../agent/sources/source.ts"
@@ -43,6 +44,7 @@ export function contextOf(hasher: Hasher, root: string, more: Partial<Context> =
     self: ownSelf(),
     tpm,
     weights,
+    runs: noRuns,
     ...more,
   }
 }

@@ -1,17 +1,20 @@
 /** A real llama.cpp with a model of the test's own: what is told of its process, its closure and its weights. */
 import { createHash } from "node:crypto"
-import { mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs"
+import { mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, utimesSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { Hasher } from "../agent/hash/hasher.ts"
+import { noRuns, type Run } from "../agent/run/runs.ts"
 import { Host } from "../agent/host.ts"
-import type { Measurement } from "../attestation/protocol/event.ts"
+import type { Context } from "../agent/sources/source.ts"
+import type { Fact, Measurement } from "../attestation/protocol/event.ts"
 import { contextOf, measured, valuesOf } from "./hosts.ts"
 import { writeAdapter, writeModel } from "./llama/model.ts"
 import { endServer, type LlamaServer, serverProgram, startServer, tokensOf } from "./llama/start.ts"
 
 const hasher = new Hasher()
+const host = new Host("/")
 const scratch = mkdtempSync(join(tmpdir(), "assay-llama-"))
 const at = (name: string): string => join(scratch, name)
 const digestOf = (path: string): string => `sha256:${createHash("sha256").update(readFileSync(path)).digest("hex")}`
@@ -29,13 +32,18 @@ afterAll(async () => {
 })
 
 /** What is told of the servers of this test: others may run on the machine. */
-async function told(): Promise<Measurement> {
+async function told(runs: Context["runs"] = noRuns): Promise<Measurement> {
   const weights = [{ name: "first", path: at("model.gguf"), links: "own" }] as const
-  const events = await measured("loaded", contextOf(hasher, "/", { host: new Host("/"), weights }))
+  const events = await measured("loaded", contextOf(hasher, "/", { host, weights, runs }))
   const found = events.find(({ facts }) => facts.some(([name, value]) => name === "command" && value.includes(scratch)))
   if (!found) throw new Error("the server was not found")
-  return found
+  return { ...found, facts: found.facts.filter(each => !isOfAnother(each)) }
 }
+
+/** Servers of other tests run the same executable: their weights stand beside ours. */
+const isOfAnother = ([name, value]: Fact): boolean =>
+  (name.startsWith("weights/") && !name.includes(scratch)) || (name === "contradiction" && !value.includes(scratch))
+
 async function withServer(given: readonly string[], look: (server: LlamaServer) => Promise<void>): Promise<void> {
   const server = await startServer(given)
   try {
@@ -98,6 +106,23 @@ describe("llama.cpp in a process of another name", () => {
       renameSync(at("new.gguf"), at("model.gguf"))
       expect(valuesOf(await told(), "contradiction")).toEqual([
         `weights: its command line names ${at("model.gguf")}, it has loaded ${at("old.gguf")}`,
+      ])
+    })
+  })
+
+  it("that was started after hashing is told so until somebody writes to the file", async () => {
+    const [path, sha256] = [at("draft.gguf"), digestOf(at("draft.gguf")).slice("sha256:".length)]
+    const stat = await host.stat(path)
+    const state = stat.state === "present" ? stat.value.state : ""
+    const run: Run = { boot: "", process: 1, ticks: 1, executables: [], files: [{ path, state, sha256 }] }
+    await withServer(["-m", path], async () => {
+      const runs = { of: async () => run }
+      expect(valuesOf(await told(runs), `weights${path}`)).toEqual([
+        `started by us after hashing, mapped, sha256:${sha256}`,
+      ])
+      utimesSync(path, 1, 1)
+      expect(valuesOf(await told(runs), "contradiction")).toEqual([
+        `weights ${path}: it was written to after it was hashed for the start of its server`,
       ])
     })
   })

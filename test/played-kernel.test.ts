@@ -65,7 +65,7 @@ function newAttester(): Attester {
   return new Attester({
     broker,
     host: new Host(kernel.root),
-    configuration: { weights: [], tpm: tpmSettings },
+    configuration: { weights: [], tpm: tpmSettings, state: kernel.root },
     now: Date.now,
   })
 }

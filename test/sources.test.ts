@@ -7,6 +7,7 @@ import { dirname, join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
 import { Hasher } from "../agent/hash/hasher.ts"
 import { Host } from "../agent/host.ts"
+import { noRuns } from "../agent/run/runs.ts"
 import { ownSelf } from "../agent/self.ts"
 import { sources } from "../agent/sources/index.ts"
 import { type Context, factsPerEvent } from "../agent/sources/source.ts"
@@ -35,6 +36,7 @@ const contextOf = (root: string, more: Partial<Context> = {}): Context => ({
   self: ownSelf(),
   tpm,
   weights,
+  runs: noRuns,
   ...more,
 })
 

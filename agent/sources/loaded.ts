@@ -40,13 +40,14 @@ function inOrder(facts: readonly Fact[]): Fact[] {
 async function serverFacts(context: Context, server: Server): Promise<Fact[]> {
   const maps = await mapped(context.host, server.folder)
   const files = await opened(context.host, server.folder)
+  const run = await context.runs.of(server.folder)
   if ((await context.host.link(`${server.folder}/exe`)).state === "absent") return []
   return [
     ...(await codeFacts(context, server, maps)),
     commandFact(server),
     ...(await environmentFacts(context.host, server)),
     ...(await unitFacts(context.host, server)),
-    ...(await weightsFacts(context, await viewOf(context.host, server), server, { maps, files })),
+    ...(await weightsFacts(context, await viewOf(context.host, server), server, { maps, files, run })),
   ]
 }
 

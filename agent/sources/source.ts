@@ -11,6 +11,7 @@ import type { Depth, Hasher } from "../hash/hasher.ts"
 import type { Progress } from "../hash/model.ts"
 import { CannotHash } from "../hash/tree.ts"
 import type { FileDigest, Found, Host } from "../host.ts"
+import type { Runs } from "../run/runs.ts"
 import type { Self } from "../self.ts"
 
 /** The TPM as the broker tells of it. */
@@ -33,6 +34,8 @@ export type Context = {
   /** not asked: nobody looks at the TPM now */
   readonly tpm: TpmAnswer | "not asked"
   readonly weights: readonly Weights[]
+  /** processes that were started by us after hashing */
+  readonly runs: Pick<Runs, "of">
 }
 
 /** `measure` never throws for what it finds on the machine, only when it is aborted. */

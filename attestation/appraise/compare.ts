@@ -4,10 +4,10 @@ import { keyOfMeasurement } from "../pins/reference.ts"
 import { type Finding, finding } from "../verify/finding.ts"
 
 /**
- * Sources of what comes and goes: processes and what they have loaded. That something recorded does not run now is no
+ * Sources of what comes and goes: processes, what they have loaded, and what was hashed before they were started. That something recorded does not run now is no
  * difference; that something runs which is not recorded, or is not as recorded, is one.
  */
-const passing: ReadonlySet<string> = new Set(["loaded"])
+const passing: ReadonlySet<string> = new Set(["loaded", "run"])
 
 export const comesAndGoes = ({ source }: Pick<Measurement, "source">): boolean => passing.has(source)
 

@@ -35,12 +35,20 @@ const quoted = (word: string): string => (/^[\w%+,./:=@^-]+$/.test(word) ? word 
 const telling =
   /^(?:LD_(?:PRELOAD|AUDIT|LIBRARY_PATH)|PYTHON(?:PATH|HOME|STARTUP|HASHSEED)|OPENSSL_(?:CONF|MODULES|ENGINES)|SSL_CERT_(?:FILE|DIR)|OMP_NUM_THREADS|(?:CUDA|CUBLAS|CUDNN|NVIDIA|NCCL|TORCH|PYTORCH|VLLM|SGLANG|OLLAMA|GGML|LLAMA|HF|HUGGING_FACE|TRANSFORMERS|TOKENIZERS|TRITON|TRT|TENSORRT|HIP|HSA|ROCR|ROCM|ROCBLAS|AMD|FLASHINFER|XFORMERS)_\w{1,64})$/
 
+/** Whether a variable of this name changes how models are run. */
+export const isTelling = (name: string): boolean => telling.test(name)
+
 /** The variables of an environment that change how models are run, secrets by their digest. */
-export const tellingVariables = (read: Found<Uint8Array>): readonly (readonly [string, Uint8Array])[] =>
-  wordsOf(read).flatMap(word => {
+export const tellingVariables = (read: Found<Uint8Array>): readonly Variable[] => tellingOf(wordsOf(read))
+
+type Variable = readonly [name: string, value: Uint8Array]
+
+/** The same of "NAME=value" pairs. */
+export const tellingOf = (words: readonly string[]): readonly Variable[] =>
+  words.flatMap(word => {
     const at = word.indexOf("=")
     const [name, value] = [word.slice(0, Math.max(at, 0)), word.slice(at + 1)]
-    return telling.test(name) ? [[name, Buffer.from(isSecret(name) ? told(value) : value, "latin1")] as const] : []
+    return isTelling(name) ? [[name, Buffer.from(isSecret(name) ? told(value) : value, "latin1")] as const] : []
   })
 
 /** Of the environment, what changes how models are run. */
@@ -49,8 +57,10 @@ export async function environmentFacts(host: Host, { folder }: Server): Promise<
   const own = read.state === "present" ? ({ state: "present", value: tellingVariables(read) } as const) : read
   const found = await host.orReader(own, reader => reader.environment(folder))
   if (found.state !== "present") return found.state === "absent" ? [] : [fact("environment", found)]
-  return found.value.map(([name, value]) => known(`environment/${name}`, value))
+  return found.value.map(environmentFact)
 }
+
+export const environmentFact = ([name, value]: Variable): Fact => known(`environment/${name}`, value)
 
 const unitFolders = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"]
 

@@ -5,18 +5,25 @@
 import type { Fact } from "../../../attestation/protocol/event.ts"
 import { escaped } from "../../escape.ts"
 import type { Found, Host } from "../../host.ts"
+import type { Run } from "../../run/runs.ts"
 import { contradiction, type Context, fact, known } from "../source.ts"
 import type { Mapped } from "./maps.ts"
 import { looksLikeWeights, type Named, namedIn, type Role } from "./named.ts"
 import type { Server } from "./server.ts"
 
+/** The strongest evidence of all: nothing could be put in the file's place before it was hashed. */
+const startedByUs = "started by us after hashing"
 /** How it is known that a server uses a file, strongest first. */
 const methods = ["mapped", "open", "named by its command line"] as const
 type Method = (typeof methods)[number]
 type Use = Mapped & { readonly method: Method; readonly role: Role }
 
-/** What the kernel shows of a server. */
-export type Seen = { readonly maps: Found<readonly Mapped[]>; readonly files: Found<readonly Mapped[]> }
+/** What the kernel shows of a server; `run`: what was hashed before it was started, if we started it. */
+export type Seen = {
+  readonly maps: Found<readonly Mapped[]>
+  readonly files: Found<readonly Mapped[]>
+  readonly run: Run | "none"
+}
 
 /** The facts of each file of weights that a server uses. `own` is the machine as the server sees it. */
 export async function weightsFacts(context: Context, own: Host, server: Server, seen: Seen): Promise<Fact[]> {
@@ -24,7 +31,7 @@ export async function weightsFacts(context: Context, own: Host, server: Server, 
   const named = await namedIn(own, server.given, cwd.state === "present" ? cwd.value : "none")
   const uses = usesOf(context, seen, named)
   const facts: Fact[] = []
-  for (const use of uses) facts.push(await useFact(context, own, use))
+  for (const use of uses) facts.push(await useFact(context, own, use, seen.run))
   const unseen = seen.files.state === "unreadable" ? [fact("fd", seen.files)] : []
   return [...facts, ...(await exchanged(own, uses, named)), ...unseen]
 }
@@ -45,15 +52,31 @@ function usesOf(context: Context, { maps, files }: Seen, named: readonly Named[]
   return [...found.values()]
 }
 
-async function useFact(context: Context, own: Host, use: Use): Promise<Fact> {
+async function useFact(context: Context, own: Host, use: Use, run: Run | "none"): Promise<Fact> {
   const { path, method, role } = use
   if (use.gone || (await isAnother(own, use)))
     return contradiction(`weights ${path}`, [`what is ${method} is not the file at this path any more`])
+  const before = run === "none" ? undefined : run.files.find(each => each.path === path)
+  if (before && !(await isStill(own, before)))
+    return contradiction(`weights ${path}`, ["it was written to after it was hashed for the start of its server"])
   const model = coveredBy(context, path)
   const promised = /\/blobs\/sha256-([0-9a-f]{64})$/.exec(path)?.[1]
   const unmeasured = promised === undefined ? "measured by nobody" : `called sha256:${promised}`
-  const words = [method, ...(role === "model" ? [] : [role]), model === "none" ? unmeasured : `measured as ${model}`]
+  const started = before ? [startedByUs] : []
+  const unhashed = before ? `sha256:${before.sha256}` : unmeasured
+  const words = [
+    ...started,
+    method,
+    ...(role === "model" ? [] : [role]),
+    model === "none" ? unhashed : `measured as ${model}`,
+  ]
   return known(`weights${path}`, words.join(", "))
+}
+
+/** Whether nobody has written to a file since it was hashed; what cannot be seen any more is another. */
+async function isStill(own: Host, { path, state }: Run["files"][number]): Promise<boolean> {
+  const there = await own.stat(path)
+  return there.state === "present" && there.value.state === state
 }
 
 /** Whether the file at the path has another inode than the one in memory; told only where both are of one device. */
