@@ -51,8 +51,21 @@ it("costs the reader what its two rights are worth to systemd, and no more", () 
 const analysed = (unit: string): string =>
   execFileSync("systemd-analyze", ["security", "--offline=true", "--no-pager", unit], { encoding: "utf8" })
 
+it("gives the agent the driver's own devices and no other", () => {
+  const given = services.flatMap(name =>
+    [...text(name).matchAll(/^(?:DeviceAllow|BindPaths)=(.*)$/gm)].map(([, each]) => `${name} ${each}`),
+  )
+  expect(given.filter(each => !each.startsWith("assay-broker.service "))).toEqual([
+    "assay-agent.service char-nvidia* rw",
+    expect.stringMatching(/^assay-agent\.service -\/dev\/nvidiactl(?: -\/dev\/nvidia\d+){16}$/),
+  ])
+  for (const name of services) expect(text(name)).toMatch(/^DevicePolicy=closed$/m)
+})
+
 it("gives the TPM to the broker alone, and the broker no network", () => {
-  expect(services.filter(name => text(name).includes("DeviceAllow="))).toEqual(["assay-broker.service"])
+  expect(services.filter(name => /^(?:DeviceAllow|BindPaths)=.*tpm/m.test(text(name)))).toEqual([
+    "assay-broker.service",
+  ])
   expect(text("assay-broker.service")).toMatch(/^PrivateNetwork=yes$/m)
   expect(text("assay-broker.service")).toMatch(/^RestrictAddressFamilies=AF_UNIX$/m)
 })
