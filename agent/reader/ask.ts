@@ -1,6 +1,7 @@
 /**
  * How does the agent come by what it may not see itself? It asks the reader, where one answers; where none does, what cannot be
- * read stays unreadable, and says what would help. Each call is a connection of its own, one at a time.
+ * read stays unreadable, and says what would help. One question at a time, over a connection
+ * that is kept while questions follow one another.
  */
 import { createHash } from "node:crypto"
 import { type Caller, CallFailed, openCaller } from "../../local/call.ts"
@@ -36,9 +37,10 @@ export const thisMachine = ({ reader }: { readonly reader: string }): Host => ne
 
 /** The reader at `socket`; none need be there. */
 export function readerAt(socket: string): Elsewhere {
+  const line = new Line(socket)
   let last: Promise<unknown> = Promise.resolve()
   const ask = <T>(question: (reader: Calls) => Promise<Found<T>>): Promise<Found<T>> => {
-    const answer = last.then(() => asked(socket, question))
+    const answer = last.then(() => line.ask(question))
     last = answer
     return answer
   }
@@ -82,17 +84,39 @@ function elsewhere(ask: Ask, meaning: (path: string) => Content | "none"): Elsew
   }
 }
 
-/** A reader that does not answer leaves things unreadable. */
-async function asked<T>(socket: string, question: (reader: Calls) => Promise<Found<T>>): Promise<Found<T>> {
-  try {
-    const reader = await openCaller(socket, verbs, deadline)
+/** Milliseconds that a connection is kept after an answer: a measurement asks hundreds of questions in a row. */
+const kept = 500
+
+/** The connection to the reader at a socket, as long as it is used. */
+class Line {
+  readonly #socket: string
+  #open: Calls | undefined
+  #over: NodeJS.Timeout | undefined
+
+  constructor(socket: string) {
+    this.#socket = socket
+  }
+
+  /** A reader that does not answer leaves things unreadable. */
+  async ask<T>(question: (reader: Calls) => Promise<Found<T>>): Promise<Found<T>> {
+    clearTimeout(this.#over)
+    const reused = this.#open !== undefined
     try {
-      return await question(reader)
+      this.#open ??= await openCaller(this.#socket, verbs, deadline)
+      return await question(this.#open)
+    } catch (error) {
+      this.#close()
+      if (reused) return await this.ask(question) // the reader may have been started anew
+      return { state: "unreadable", problem: whyNot(this.#socket, error) }
     } finally {
-      reader.close()
+      clearTimeout(this.#over)
+      this.#over = setTimeout(() => this.#close(), kept).unref()
     }
-  } catch (error) {
-    return { state: "unreadable", problem: whyNot(socket, error) }
+  }
+
+  #close(): void {
+    this.#open?.close()
+    this.#open = undefined
   }
 }
 
