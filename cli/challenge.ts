@@ -14,7 +14,7 @@ import { attesterName, flag, hostAndPort, logPcr, pcrList, text, wholeNumber } f
 import { whichAttester, withOffice } from "./office.ts"
 import { askOutside } from "./outside.ts"
 import { type Terminal, writeJsonLine } from "./terminal.ts"
-import { row, told, writeComponents, writeFindings } from "./verdict.ts"
+import { row, told, writeAuthority, writeComponents, writeFindings } from "./verdict.ts"
 
 const given = z.object({
   name: text.optional(),
@@ -128,11 +128,21 @@ function writeEnded({ out }: Terminal, ended: Ended, result: Result | undefined)
   row(out, "authentic", `${out.style("good", "yes")}  by the collector's word`)
   out.write("\n")
   writeComponents(out, result.tier, result.components)
+  writeAuthority(out, result.authority)
   writeFindings(out, result.findings)
 }
 
 const forScripts = (ended: Ended, result: Result | undefined): object => ({
   ...ended,
   ...(ended.kind === "unanswered" ? {} : { findings: ended.findings.map(told) }),
-  ...(result ? { components: result.components, reference: result.reference } : {}),
+  ...(result
+    ? {
+        components: result.components,
+        authority: result.authority,
+        pin: result.pin,
+        policy: result.policy,
+        cause: result.cause,
+        reference: result.reference,
+      }
+    : {}),
 })

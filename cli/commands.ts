@@ -2,16 +2,23 @@
 import { agent } from "./agent.ts"
 import { exportCommand } from "./archive.ts"
 import { attesters, retire } from "./attesters.ts"
+import { keyCertify } from "./certify.ts"
 import { challenge } from "./challenge.ts"
 import { clear } from "./clear.ts"
 import { collector } from "./collector.ts"
 import type { Command } from "./command.ts"
 import { doctor } from "./doctor.ts"
+import { gaps, gapsPlan } from "./gaps.ts"
 import { hash } from "./hash.ts"
 import { invitations, invite, revoke } from "./invite.ts"
 import { join, rotate } from "./join.ts"
+import { keyNew, keyShow } from "./key.ts"
 import { measure } from "./measure.ts"
 import { modelAdd, modelCheck, modelShow } from "./model.ts"
+import { pinList, pinRollback } from "./pin-list.ts"
+import { pinPropose } from "./pin-propose.ts"
+import { approveOf, pinDiff, pinShow, publishOf } from "./pin.ts"
+import { policyInit, policyPropose, policyShow } from "./policy.ts"
 import { protectCommand } from "./protect.ts"
 import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
@@ -45,6 +52,23 @@ export const commands: readonly Command[] = [
   clear,
   tlsRotate,
   restored,
+  keyNew,
+  keyShow,
+  keyCertify,
+  policyInit,
+  policyShow,
+  policyPropose,
+  approveOf("policy"),
+  publishOf("policy"),
+  pinPropose,
+  pinShow,
+  pinDiff,
+  approveOf("pin"),
+  publishOf("pin"),
+  pinList,
+  pinRollback,
+  gaps,
+  gapsPlan,
   exportCommand,
   measure,
   verifyCommand,

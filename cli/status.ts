@@ -16,12 +16,14 @@ import { type Exit, Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
 import { duration, size } from "./progress.ts"
 import { type Look, type Output, plain, type Terminal, writeJsonLine } from "./terminal.ts"
-import { row, told, writeComponents, writeFindings } from "./verdict.ts"
+import { byCause } from "./status-by-cause.ts"
+import { row, told, writeAuthority, writeComponents, writeFindings } from "./verdict.ts"
 
 const given = z.object({
   attester: text.optional(),
   agentConfig: text.optional(),
   collectorConfig: text.optional(),
+  byCause: flag,
   json: flag,
 })
 type Given = z.infer<typeof given>
@@ -36,13 +38,18 @@ export const status = command({
   options: [
     ["--agent-config <file>", "the agent's configuration"],
     ["--collector-config <file>", "the collector's configuration"],
+    ["--by-cause", "machines counted by the one reason for which their verdict is not better"],
     asJson,
   ],
-  examples: ["assay status", "assay status workstation-7 --json"],
+  examples: ["assay status", "assay status --by-cause", "assay status workstation-7 --json"],
   exits: ["good", "failed", "misuse", "unacceptable", "missing", "configuration"],
   reads: given,
   run: (options, terminal) =>
-    options.attester === undefined ? ofThisMachine(options, terminal) : ofOne(options.attester, options, terminal),
+    options.byCause
+      ? byCause(options, terminal)
+      : options.attester === undefined
+        ? ofThisMachine(options, terminal)
+        : ofOne(options.attester, options, terminal),
 })
 
 const deadline = 30_000
@@ -181,6 +188,7 @@ function writeOne(
     answer.tier,
     answer.says.map(each => ({ ...each, findings: [] })),
   )
+  writeAuthority(out, answer.authority)
   writeFindings(out, answer.findings)
 }
 

@@ -2,6 +2,7 @@
  * How does a person read a verdict? Each part with its tier, then each finding with what was seen, what was wanted and what
  * to do. Judging is done in `attestation/appraise`; every string here may come from an attester and is shown as plain text.
  */
+import type { Authority } from "../attestation/appraise/authority.ts"
 import type { Component, Tier } from "../attestation/appraise/appraise.ts"
 import type { LoadedFile } from "../attestation/appraise/loaded.ts"
 import { type Effect, type Finding, findings } from "../attestation/verify/finding.ts"
@@ -51,6 +52,15 @@ export function writeLoaded(out: Output, files: readonly LoadedFile[]): void {
       row(out, "", `  ${grade}  ${digest === "unknown" ? "no digest: measured by nobody" : digest}`)
     }
     if (own.length > most) row(out, "", `… and ${own.length - most} more (--json lists all)`)
+  }
+}
+
+/** Whose hash, whose key, whose pin: a name and its word, or that there is none. */
+export function writeAuthority(out: Output, authority: Authority): void {
+  for (const question of ["hash", "key", "pin"] as const) {
+    const { name, word } = authority[question] ?? {}
+    const said = name === undefined ? out.style("doubtful", "nobody") : `${plain(name, 100)}: ${plain(word ?? "", 300)}`
+    row(out, `whose ${question}`, wrapped(said, out.width - column, column))
   }
 }
 

@@ -21,6 +21,7 @@ import { CallFailed, type Handlers } from "../local/call.ts"
 import type { Ended } from "./challenge.ts"
 import type { Verifier } from "./conclude.ts"
 import { spoken } from "../attestation/appraise/endorsement.ts"
+import { administerApproval } from "./administer-approval.ts"
 import { administerTrust, retire } from "./administer-trust.ts"
 import { inForce } from "./endorse.ts"
 import { newInvitation } from "./enrol.ts"
@@ -50,6 +51,7 @@ export const administer = (office: Office): Handler => ({
   invite: request => invite(office, request),
   revoke: async ({ id, by }) => ({ revoked: await office.parts.store.revoke(id, by, office.parts.now()) }),
   ...administerTrust(office),
+  ...administerApproval(office),
   attesters: request => list(office, request),
   status: async ({ attester }) => status(office, await the(office, attester)),
   challenge: async ({ attester, depth }) => challenge(office, (await the(office, attester)).attester, depth),
@@ -139,7 +141,7 @@ async function status(office: Office, row: Row): Promise<Answer<"status">> {
   const gaps = await store.gaps(attester, 64)
   return {
     standing: await shown(office, row),
-    enrolled: { number, at: instantOf(at), ak, endorsement },
+    enrolled: { number, at: instantOf(at), ak, evidenceKey: enrolment.identity.evidenceKey, endorsement },
     retired: retirement ? { at: instantOf(retirement.at), by: retirement.by, reason: retirement.reason } : null,
     aliases: [...new Set(aliases)].filter(each => each !== attester).slice(0, 16),
     answer: newest ? answered(newest) : null,
@@ -152,9 +154,10 @@ async function status(office: Office, row: Row): Promise<Answer<"status">> {
 }
 
 function answered({ digest, asked, received, tier, result }: Archived): Answer<"status">["answer"] {
-  const { components, findings, reference } = resultIn(result)
+  const { components, findings, reference, authority, cause } = resultIn(result)
   return {
     ...{ evidence: digest, asked: instantOf(asked ?? received), received: instantOf(received), tier, reference },
+    ...{ authority, cause },
     ...{ says: components.map(({ name, tier, says }) => ({ name, tier, says })), findings: shortFindings(findings) },
   }
 }
@@ -235,6 +238,7 @@ async function record(office: Office, request: Request<"reference-record">): Pro
   })
   const digest = referenceDigest(reference)
   await store.refer(attester, digest, now(), writeReference(reference))
+  await office.parts.governor.refresh()
   office.parts.say(`${by} recorded a reference of ${attester} from evidence ${newest.digest}`)
   return {
     attester,

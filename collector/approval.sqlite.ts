@@ -1,8 +1,10 @@
 /** What people approved and planned, in SQLite. What must hold of it: `approval.ts`. */
 import { z } from "zod"
 import { statementKinds } from "../attestation/pins/statement.ts"
+import { writeJson } from "../attestation/wire/json.ts"
 import type { Approval } from "./approval.ts"
 import type { Database } from "./database.ts"
+import { appendLeaf, keepOnce } from "./vault/leaves.sqlite.ts"
 
 const noteRow = z.strictObject({
   kind: z.enum(statementKinds),
@@ -17,11 +19,14 @@ const planRow = z.strictObject({
 })
 
 export const approval = (db: Database): Approval => ({
-  publish: async ({ kind, origin, digest, at, bytes }) =>
-    db.run(
-      "INSERT INTO note (kind, origin, digest, at, bytes) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-      ...[kind, origin, digest, at, bytes],
-    ) === 1,
+  publish: async ({ kind, origin, digest, at, bytes }, approvals) =>
+    db.transaction(() => {
+      const sql = "INSERT INTO note (kind, origin, digest, at, bytes) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+      if (db.run(sql, kind, origin, digest, at, bytes) === 0) return false
+      keepOnce(db, { kind, bytes, at })
+      for (const each of approvals) keepOnce(db, { kind: "approval", bytes: each, at })
+      return true
+    }),
   publishedNotes: async () => db.all(noteRow, "SELECT kind, origin, digest, at, bytes FROM note ORDER BY id"),
   references: async limit =>
     db
@@ -31,11 +36,14 @@ export const approval = (db: Database): Approval => ({
         limit,
       )
       .map(({ bytes }) => bytes),
-  planGap: async ({ gap, owner, closes, by, reason, at }) => {
-    db.run(
-      "INSERT INTO gap_plan (gap, owner, closes, by, reason, at) VALUES (?, ?, ?, ?, ?, ?)",
-      ...[gap, owner, closes, by, reason, at],
-    )
-  },
+  planGap: async plan =>
+    db.transaction(() => {
+      const { gap, owner, closes, by, reason, at } = plan
+      db.run(
+        "INSERT INTO gap_plan (gap, owner, closes, by, reason, at) VALUES (?, ?, ?, ?, ?, ?)",
+        ...[gap, owner, closes, by, reason, at],
+      )
+      appendLeaf(db, { kind: "gap-plan", bytes: writeJson(plan), at })
+    }),
   gapPlans: async () => db.all(planRow, "SELECT gap, owner, closes, by, reason, at FROM gap_plan ORDER BY id"),
 })

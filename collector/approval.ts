@@ -26,8 +26,8 @@ export type GapPlan = {
 }
 
 export interface Approval {
-  /** false when a note with this text is published already */
-  publish(note: PublishedNote): Promise<boolean>
+  /** Keeps the note and each approval under it, as leaves of the vault too; false when a note with this text is published already. */
+  publish(note: PublishedNote, approvals: readonly Uint8Array[]): Promise<boolean>
   /** in the order of their acceptance */
   publishedNotes(): Promise<readonly PublishedNote[]>
   /** what was recorded of machines, the newest of each, at most `limit`: what pinned digests stand for */

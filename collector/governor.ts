@@ -9,15 +9,13 @@ import { accept, type Acceptance, type Governance, ungoverned } from "../attesta
 import { readNote, type SignatureLine, textDigest } from "../attestation/pins/note.ts"
 import { Refusal } from "../attestation/pins/quorum.ts"
 import { readReference } from "../attestation/pins/reference.ts"
-import type { StatementKind } from "../attestation/pins/statement.ts"
 import type { Approval } from "./approval.ts"
 import { StoreUnusable } from "./database.ts"
-import type { Ledger } from "./ledger.ts"
 
 /** Machines' references that are looked at for what pinned digests stand for. */
 const materials = 64
 
-type Ground = { readonly store: Approval; readonly ledger: Ledger; readonly now: () => number }
+type Ground = { readonly store: Approval; readonly now: () => number }
 
 /** Knows what is approved, and takes what is published. */
 export class Governor {
@@ -67,7 +65,7 @@ export class Governor {
     this.#material = materialOf(references.map(readReference), entries)
   }
 
-  /** Accepts, keeps and hands on the note in `bytes`. Throws {@link Refusal}; one note after another. */
+  /** Accepts and keeps the note in `bytes`. Throws {@link Refusal}; one note after another. */
   publish(bytes: Uint8Array): Promise<Acceptance> {
     const turn = this.#last.then(() => this.#publish(bytes))
     this.#last = turn.catch(() => undefined)
@@ -75,25 +73,24 @@ export class Governor {
   }
 
   async #publish(bytes: Uint8Array): Promise<Acceptance> {
-    const { store, ledger, now } = this.#ground
+    const { store, now } = this.#ground
     if (!this.#governance)
       throw new Refusal("this collector pins no policy root, so it cannot tell whose approval counts")
     const acceptance = accept(this.#governance, bytes)
     const { kind, origin, digest } = acceptance
-    if (!(await store.publish({ kind, origin, digest, at: now(), bytes })))
+    const approvals = approvalsIn(bytes)
+    if (!(await store.publish({ kind, origin, digest, at: now(), bytes }, approvals)))
       throw new Refusal(`a note with this text, sha256:${digest}, is published already`)
     this.#governance = acceptance.governance
     await this.refresh()
-    for (const [leaf, leafBytes] of leavesOf(kind, bytes)) await ledger.append(leaf, leafBytes)
     return acceptance
   }
 }
 
-/** The note, and each line under it as the approval that it is. */
-function leavesOf(kind: StatementKind, bytes: Uint8Array): (readonly [StatementKind | "approval", Uint8Array])[] {
+/** Each line under a note as the approval that it is. */
+function approvalsIn(bytes: Uint8Array): Uint8Array[] {
   const { text, signatures } = readNote(bytes)
-  const approvals = signatures.map(each => ["approval", approvalBytes(textDigest(text), each)] as const)
-  return [[kind, bytes], ...approvals]
+  return signatures.map(each => approvalBytes(textDigest(text), each))
 }
 
 function approvalBytes(digest: string, { name, keyId, signature }: SignatureLine): Uint8Array {

@@ -19,7 +19,6 @@ import { Fleet } from "./fleet.ts"
 import { Governor } from "./governor.ts"
 import { judgeOver } from "./judge.ts"
 import { resultKey } from "./keys.ts"
-import { Ledger } from "./ledger.ts"
 import type { Parts } from "./parts.ts"
 import { noticeRestoration, writeMark } from "./restoration.ts"
 import { serve } from "./serve.ts"
@@ -96,13 +95,12 @@ async function assemble(
   const tls = tlsIdentity(config.state)
   const store = openSqlite(join(config.state, "collector.db"))
   ending.push(() => store.close())
-  const ledger = new Ledger()
-  const governor = await Governor.over({ store, ledger, now }, config.policy.root.replace("sha256:", "") || null)
+  const governor = await Governor.over({ store, now }, config.policy.root.replace("sha256:", "") || null)
   const verifier: Verifier = { version, build: ownBuild(), key, approvals: () => governor.approvals() }
   const fleet = new Fleet(config.challenge.every)
   ending.push(() => fleet.stop())
   const parts: Parts = {
-    ...{ config, store, fleet, governor, ledger, now, say, resultKey: key.publicKey },
+    ...{ config, store, fleet, governor, now, say, resultKey: key.publicKey },
     judge: judgeOver(
       store,
       verifier,
@@ -133,7 +131,6 @@ async function assemble(
   ending.push(() => clearInterval(sweep))
 
   const publisher = publisherOf(config, { store, now, say })
-  ledger.handTo(async (kind, bytes) => void (keptByStore.has(kind) || (await store.keep(kind, bytes, now()))))
   ending.push(() => publisher.stop())
   await publisher.start()
 
@@ -155,9 +152,6 @@ async function assemble(
   say(`pin ${Buffer.from(tls.pin).toString("hex")}`)
   return { port: serving.port, pin: tls.pin, resultKey: key.publicKey, socket }
 }
-
-/** What the store itself makes a leaf of, where it keeps it. */
-const keptByStore: ReadonlySet<string> = new Set(["evidence", "result", "enrolment"])
 
 /** Who is connected to `server`, so that it can be closed without waiting for them. */
 function trackCallers(server: Server): Set<Socket> {

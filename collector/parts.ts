@@ -5,7 +5,6 @@ import type { Buffered } from "./delivery.ts"
 import type { Fleet } from "./fleet.ts"
 import type { Governor } from "./governor.ts"
 import type { Judge } from "./judge.ts"
-import type { Ledger } from "./ledger.ts"
 import type { Store } from "./store.ts"
 
 export type Parts = {
@@ -15,8 +14,6 @@ export type Parts = {
   readonly fleet: Fleet
   /** what is approved */
   readonly governor: Governor
-  /** takes what must be shown later */
-  readonly ledger: Ledger
   /** bytes of evidence on their way, over all connections */
   readonly buffered: Buffered
   /** questions of outside verifiers, by token */

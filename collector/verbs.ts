@@ -9,6 +9,7 @@ import { bootLogNames, logLimits, tpmName } from "../attestation/protocol/eviden
 import { identity } from "../attestation/protocol/message.ts"
 import { mostFiles } from "../attestation/pins/reference.ts"
 import { base64, base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
+import { approvalVerbs } from "./verbs-approval.ts"
 import { found } from "./found.ts"
 
 /** The socket's name in the runtime folder. */
@@ -21,6 +22,8 @@ const reason = line(300).min(1)
 const whom = line(253).min(1)
 const findings = z.array(found).max(64)
 const tier = z.enum(tiers)
+const answer = z.strictObject({ name: line(256), word: line(256) }).nullable()
+const authority = z.strictObject({ hash: answer, key: answer, pin: answer })
 /** How an attester stands at the moment of asking. */
 const standing = z.strictObject({
   attester: tpmName,
@@ -168,7 +171,9 @@ export const verbs = {
     answer: z.strictObject({
       standing,
       /** `endorsement` is as it counts now */
-      enrolled: z.strictObject({ number: count(1 << 30), at: instant, ak: tpmName, endorsement }),
+      enrolled: z.strictObject({
+        ...{ number: count(1 << 30), at: instant, ak: tpmName, evidenceKey: base64Exactly(32), endorsement },
+      }),
       retired: retirement.nullable(),
       /** names under which the same TPM was seen: its other EKs */
       aliases: z.array(tpmName).max(16),
@@ -180,6 +185,8 @@ export const verbs = {
           received: instant,
           tier,
           reference: hex(32).nullable(),
+          authority,
+          cause: line(256).nullable(),
           says: z.array(z.strictObject({ name: line(64), tier, says: line(1024) })).max(64),
           findings,
         })
@@ -253,6 +260,7 @@ export const verbs = {
     request: z.strictObject({ attester: whom, offset: count(1 << 24) }),
     answer: piece,
   },
+  ...approvalVerbs,
   /** a named person takes back a contraindication and closes every gap: nothing is known until new evidence */
   clear: {
     request: z.strictObject({ attester: whom, by: person, reason }),

@@ -7,6 +7,7 @@ import { type InForce, inForce, type Material } from "../pins/force.ts"
 import { type Governance, policyOf } from "../pins/lineage.ts"
 import { keyOfMeasurement, measurementsOf, newestMeasurements, type Reference } from "../pins/reference.ts"
 import type { LogEvent, Measurement } from "../protocol/event.ts"
+import { bootMeasurements } from "../verify/boot-lines.ts"
 import { type Finding, finding } from "../verify/finding.ts"
 import type { VerifiedEvidence } from "../verify/verify.ts"
 import { judgeTpm } from "./admission.ts"
@@ -48,12 +49,11 @@ export type Appraisal = {
 /** Judges `evidence` in its `context`. */
 export function appraise(evidence: VerifiedEvidence, context: Context): Appraisal {
   const measured = evidence.events.filter(isMeasurement)
-  const { force, components: sources } = judgeAll(measured, context)
+  const { force, components: sources } = judgeAll([...measured, ...provenBoot(evidence, context)], context)
   const grounds = groundsOf(evidence, context, force)
   const components = [
     judgePlatform(evidence, measured, context, grounds),
-    ...sources,
-    ...ignoring(judgeBoot(evidence.platform, context.reference), force),
+    ...merged(sources, ignoring(judgeBoot(evidence.platform, context.reference), force)),
   ]
   const authority = authorityFor(evidence, grounds, components)
   const found = [
@@ -65,6 +65,26 @@ export function appraise(evidence: VerifiedEvidence, context: Context): Appraisa
   const tier = overall(found, components)
   const custody = custodyOf(evidence, grounds)
   return { tier, components, findings: found, authority, custody, force, cause: causeOf(found) }
+}
+
+/** What the logs prove of the boot, where it can be compared with pins. */
+const provenBoot = ({ platform: { boot } }: VerifiedEvidence, { approvals }: Context): Measurement[] =>
+  typeof boot === "string" || approvals === "ungoverned" || inForce(approvals.governance, approvals.now).length === 0
+    ? []
+    : bootMeasurements(boot)
+
+/** A boot that was judged by pins keeps what its logs themselves gave rise to, and needs no recorded reference. */
+function merged(sources: readonly Component[], platform: readonly Component[]): Component[] {
+  return [
+    ...sources.filter(({ name }) => !platform.some(each => each.name === name)),
+    ...platform.map(each => {
+      const pinned = sources.find(({ name }) => name === each.name)
+      if (!pinned || pinned.tier === "none") return each
+      const own = each.findings.filter(({ id }) => !/^(reference|boot)\./.test(id))
+      const found = [...pinned.findings, ...own]
+      return { ...pinned, tier: tierOf(found, "affirming"), findings: found }
+    }),
+  ]
 }
 
 type Judgement = { readonly force: InForce | undefined; readonly components: readonly Component[] }

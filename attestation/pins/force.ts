@@ -5,7 +5,7 @@
 import type { Measurement } from "../protocol/event.ts"
 import type { Governance, PinEntry } from "./lineage.ts"
 import { digestOf } from "./pin.ts"
-import { measurementsOf, type Reference } from "./reference.ts"
+import { measurementsOf, provenOf, type Reference } from "./reference.ts"
 
 /** The entries of one origin, as they count at one moment. */
 export type InForce = {
@@ -36,6 +36,12 @@ export const approvedAhead = ({ lineages }: Governance, now: number): PinEntry[]
     .filter(each => each.terms.effective > now)
     .toSorted((a, b) => a.terms.effective - b.terms.effective)
 
+/** What a reference says of the boot. */
+export function bootOf(reference: Reference): readonly Measurement[] {
+  const proven = provenOf(reference)
+  return proven === "nothing recorded" ? [] : proven.boot
+}
+
 /**
  * Pinned digest → what was measured when it was proposed. It only serves to say what differs: a digest is compared by itself, and
  * of all but weights the measurement must make that digest.
@@ -46,6 +52,6 @@ export type Material = ReadonlyMap<string, Measurement>
 export function materialOf(references: readonly Reference[], entries: readonly PinEntry[]): Material {
   const exceptions = [[], ...entries.map(({ pin }) => pin.except)]
   const distinct = [...new Map(exceptions.map(each => [JSON.stringify(each), each])).values()]
-  const measured = references.flatMap(measurementsOf)
+  const measured = references.flatMap(each => [...measurementsOf(each), ...bootOf(each)])
   return new Map(measured.flatMap(each => distinct.map(except => [digestOf(each, except), each] as const)))
 }
