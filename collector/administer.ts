@@ -17,6 +17,7 @@ import { type BootLog, readPayload } from "../attestation/protocol/evidence.ts"
 import { writeInvitation } from "../attestation/protocol/invitation.ts"
 import { bootMeasurements } from "../attestation/verify/boot-lines.ts"
 import type { Platform } from "../attestation/verify/boot-logs.ts"
+import { filesOf } from "../attestation/verify/ima-files.ts"
 import { CallFailed, type Handlers } from "../local/call.ts"
 import type { Ended } from "./challenge.ts"
 import type { Verifier } from "./conclude.ts"
@@ -251,7 +252,7 @@ async function record(office: Office, request: Request<"reference-record">): Pro
 
 /** What the logs of a boot prove, as far as a reference lists it. Throws CallFailed for more files than one holds. */
 function provenLines({ boot, files }: Platform): Omit<Proven, "ignored"> {
-  const pairs = files.pairs.slice(0, files.count).map(([path, digest]): [string, string] => [path, digest])
+  const pairs = filesOf(files).map(([path, digest]): [string, string] => [path, digest])
   if (pairs.length > mostFiles)
     throw new CallFailed(
       `${pairs.length} files were measured, more than the ${mostFiles} of a reference`,

@@ -1,6 +1,6 @@
 /**
  * How fast does Assay hash here, beside what else there is? `npm run bench` takes a few minutes; `-- --quick` less than one, with a
- * smaller file; `-- --json` is for scripts; `-- --revectorize` adds Node.js 26. What the figures mean: docs/performance.md.
+ * smaller file; `-- verify` measures verification alone; `-- --json` is for scripts; `-- --revectorize` adds Node.js 26. What the figures mean: docs/performance.md.
  */
 import { join } from "node:path"
 import { parseArgs } from "node:util"
@@ -12,8 +12,16 @@ import { type Bench, type Extent, measure } from "./bench/measure.ts"
 import { type Report, reportJson, reportText } from "./bench/report.ts"
 import { measureRevectorized } from "./bench/revectorize.ts"
 import { judge } from "./bench/targets.ts"
+import { machineText, verdictTable } from "./bench/table.ts"
+import { measureVerification, type VerifyExtent, verificationText } from "./bench/verify.ts"
 
-type Plan = { readonly bytes: number; readonly memory: Extent; readonly files: Extent; readonly command: CommandExtent }
+type Plan = {
+  readonly bytes: number
+  readonly memory: Extent
+  readonly files: Extent
+  readonly command: CommandExtent
+  readonly verify: VerifyExtent
+}
 
 const plans: Readonly<Record<"quick" | "usual", Plan>> = {
   quick: {
@@ -21,18 +29,33 @@ const plans: Readonly<Record<"quick" | "usual", Plan>> = {
     memory: { processes: 3, rounds: 3, milliseconds: 25 },
     files: { processes: 3, rounds: 1, milliseconds: 0 },
     command: { times: 3, smallFiles: 2000 },
+    verify: { rounds: 5, seconds: 0.1, entries: 800, large: 50_000 },
   },
   usual: {
     bytes: 1 << 30,
     memory: { processes: 9, rounds: 5, milliseconds: 40 },
     files: { processes: 5, rounds: 1, milliseconds: 0 },
     command: { times: 5, smallFiles: 100_000 },
+    verify: { rounds: 25, seconds: 0.2, entries: 800, large: 500_000 },
   },
 }
 
-function readArguments(): { readonly quick: boolean; readonly json: boolean; readonly revectorize: boolean } {
+function readArguments() {
   const flag = { type: "boolean", default: false } as const
-  return parseArgs({ options: { quick: flag, json: flag, revectorize: flag } }).values
+  const options = { quick: flag, json: flag, revectorize: flag }
+  const { values, positionals } = parseArgs({ options, allowPositionals: true })
+  const [section = "all", ...more] = positionals
+  if ((section !== "all" && section !== "verify") || more.length > 0)
+    throw new Error(`there is no section ${positionals.join(" ")}: leave it out, or say verify`)
+  return { ...values, section }
+}
+
+/** Verification alone, as text or as JSON. */
+function verifyOnly(plan: Plan, json: boolean): string {
+  const verification = measureVerification(plan.verify)
+  if (json) return `${JSON.stringify({ date: new Date().toISOString(), machine: describeMachine(), verification })}\n`
+  const head = machineText(describeMachine(), new Date().toISOString())
+  return head + verificationText(verification) + verdictTable("goals", verification.verdicts)
 }
 
 /** Progress on a terminal only, on one line. */
@@ -42,6 +65,8 @@ function say(message: string): void {
 
 async function bench(plan: Plan, revectorize: boolean): Promise<Report> {
   const machine = describeMachine()
+  say("verifying evidence")
+  const verification = measureVerification(plan.verify)
   const date = new Date().toISOString()
   say("making the bundle and the files")
   const bundle = await makeBundle(join(folder, "bundle"))
@@ -54,9 +79,13 @@ async function bench(plan: Plan, revectorize: boolean): Promise<Report> {
   const revectorized = revectorize ? await measureRevectorized(parts, plan.memory) : "not asked for"
   say("")
   const judged = [...judge([...memory, ...files], machine.ports), ...verdicts]
-  return { date, machine, bytes: plan.bytes, memory, files, verdicts: judged, failures, revectorized }
+  return { date, machine, bytes: plan.bytes, memory, files, verdicts: judged, failures, revectorized, verification }
 }
 
-const { quick, json, revectorize } = readArguments()
-const report = await bench(plans[quick ? "quick" : "usual"], revectorize)
-process.stdout.write(json ? reportJson(report) : reportText(report))
+const { quick, json, revectorize, section } = readArguments()
+const plan = plans[quick ? "quick" : "usual"]
+if (section === "verify") process.stdout.write(verifyOnly(plan, json))
+else {
+  const report = await bench(plan, revectorize)
+  process.stdout.write(json ? reportJson(report) : reportText(report))
+}

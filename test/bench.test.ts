@@ -14,6 +14,7 @@ import { type Report, reportJson, reportText } from "../scripts/bench/report.ts"
 import { figure, median, overProcesses, quantile, rate, ratio, type Sample } from "../scripts/bench/statistics.ts"
 import { table } from "../scripts/bench/table.ts"
 import { goals, judge } from "../scripts/bench/targets.ts"
+import { measureVerification } from "../scripts/bench/verify.ts"
 
 const sample = (process: number, round: number, bytes: number, cpu = 1): Sample => ({
   process,
@@ -143,6 +144,7 @@ describe("measuring", () => {
       verdicts,
       failures: ["there is a reason"],
       revectorized: "not asked for",
+      verification: measureVerification({ rounds: 1, seconds: 0.001, entries: 20, large: 30 }),
     }
     const shape = "[(.memory | length), (.files | length), (.verdicts[0] | keys), .machine.openssl, .revectorized]"
     expect(jq(shape, reportJson(report))).toEqual([
@@ -158,6 +160,8 @@ describe("measuring", () => {
     const lines = reportText(report).split("\n")
     for (const { row } of [...memory, ...files]) expect(lines.filter(line => line.startsWith(row.says))).not.toEqual([])
     expect(lines).toContain("not measured: there is a reason")
+    for (const { says } of report.verification.rows) expect(lines.filter(line => line.startsWith(says))).not.toEqual([])
+    expect(jq(".verification.verdicts | map(.wanted.atMost)", reportJson(report))).toEqual([2.5, 2.5, 15])
   })
 
   it("ends when a digest is not what the others gave", async () => {

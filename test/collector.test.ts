@@ -102,6 +102,7 @@ test("a log is sent from where it was acknowledged; what the collector lacks it 
   expect((await challenged(line, {}, boundary)).judged).toMatchObject({ kind: "judged" })
   await line.next("acknowledged")
 
+  await one.machine.append(measurement("c"))
   const asking = house.admin.call("challenge", { attester: attester(), depth: "quick" })
   const challenge = await line.next("challenge")
   const evidence = await one.answer(line, challenge)

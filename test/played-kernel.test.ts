@@ -22,6 +22,7 @@ import { readEnvelope } from "../attestation/protocol/dsse.ts"
 import { readInvitation } from "../attestation/protocol/invitation.ts"
 import { bootMeasurements } from "../attestation/verify/boot-lines.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
+import { filesOf } from "../attestation/verify/ima-files.ts"
 import { type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
 import { fromBase64, fromHex } from "../attestation/wire/text.ts"
 import { bootedMachines, fileOf, logsOf } from "./booted-machine.ts"
@@ -111,7 +112,7 @@ async function authentic(evidence: Evidence): Promise<VerifiedEvidence> {
 function referenceOf({ platform: { boot, files }, body, digest, events }: VerifiedEvidence): Reference {
   return propose(body.attester, digest, events, "Ada Lovelace", body.made, {
     boot: typeof boot === "string" ? [] : bootMeasurements(boot),
-    files: files.pairs.map(([path, each]) => [path, each]),
+    files: filesOf(files).map(([path, each]) => [path, each]),
     ignored: [],
   })
 }

@@ -7,7 +7,7 @@ import { type Proven, provenOf, type Reference } from "../pins/reference.ts"
 import { type BootPart, bootMeasurements } from "../verify/boot-lines.ts"
 import type { Platform } from "../verify/boot-logs.ts"
 import { type Finding, finding } from "../verify/finding.ts"
-import type { MeasuredFile, MeasuredFiles } from "../verify/ima-files.ts"
+import { filesOf, type MeasuredFile } from "../verify/ima-files.ts"
 import { differences } from "./compare.ts"
 import { type Component, tierOf } from "./component.ts"
 
@@ -17,7 +17,8 @@ export function judgeBoot(
   reference: Reference | "none recorded",
 ): Component[] {
   const recorded = reference === "none recorded" ? "nothing recorded" : provenOf(reference)
-  const aboutFiles = [...found.filter(({ id }) => id.startsWith("ima.")), ...replaced(files)]
+  const pairs = filesOf(files)
+  const aboutFiles = [...found.filter(({ id }) => id.startsWith("ima.")), ...replaced(pairs)]
   const aboutBoot = found.filter(({ id }) => !id.startsWith("ima."))
   const parts = typeof boot === "string" ? [] : bootMeasurements(boot)
   const compareBoot = (with_: Proven): Finding[] => bootDifferences(parts, with_)
@@ -28,8 +29,8 @@ export function judgeBoot(
       ima,
       aboutFiles,
       hasFiles(recorded),
-      with_ => fileDifferences(files, with_),
-      `${files.count} files`,
+      with_ => fileDifferences(pairs, with_),
+      `${pairs.length} files`,
     ),
   ]
 }
@@ -100,11 +101,9 @@ const idOf = (part: string): Finding["id"] =>
 const most = 64
 
 /** What was executed or loaded and is not on the list. A file that was listed and not used is no difference. */
-export function fileDifferences({ pairs, count }: MeasuredFiles, { files, ignored }: Proven): Finding[] {
+export function fileDifferences(pairs: readonly MeasuredFile[], { files, ignored }: Proven): Finding[] {
   const digests = new Set(files.map(([, digest]) => digest))
-  const strange = pairs
-    .slice(0, count)
-    .filter(([path, digest]) => !digests.has(digest) && !ignored.some(each => path.startsWith(each)))
+  const strange = pairs.filter(([path, digest]) => !digests.has(digest) && !ignored.some(each => path.startsWith(each)))
   if (strange.length === 0) return []
   const listed = Map.groupBy(files, ([path]) => path)
   const found = strange.slice(0, most).map(each => strangeFile(each, listed))
@@ -113,9 +112,9 @@ export function fileDifferences({ pairs, count }: MeasuredFiles, { files, ignore
 }
 
 /** Modules of which one boot loaded more than one content: seen without any list. */
-export function replaced({ pairs, count }: MeasuredFiles): Finding[] {
+export function replaced(pairs: readonly MeasuredFile[]): Finding[] {
   const modules = Map.groupBy(
-    pairs.slice(0, count).filter(([path]) => module.test(path)),
+    pairs.filter(([path]) => module.test(path)),
     ([path]) => path,
   )
   return [...modules]

@@ -3,9 +3,10 @@
  * encoding (PAE) of payload type and payload, exactly as they came. Ed25519 is RFC 8032's, cofactorless,
  * and without points of small order: on those, versions of OpenSSL disagree.
  */
-import { createHash, createPublicKey, verify } from "node:crypto"
+import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto"
 import { z } from "zod"
 import { readExact, writeExact } from "../wire/json.ts"
+import { Memo } from "../wire/memo.ts"
 import { base64, base64Exactly, fromBase64, hex, toBase64, toHex } from "../wire/text.ts"
 
 /** The payload types of this project. */
@@ -60,13 +61,17 @@ const smallOrder: ReadonlySet<string> = new Set([
 ])
 const isSmallOrder = (point: Uint8Array): boolean => smallOrder.has(toHex(point.with(31, (point[31] ?? 0) & 0x7f)))
 
+/** A verifier checks the same few keys again and again, and making a key's object takes as long as half a signature. */
+const keyObjects = new Memo<KeyObject>(4096)
+const keyObject = (publicKey: Uint8Array): KeyObject =>
+  keyObjects.get(toHex(publicKey), () => createPublicKey({ key: spki(publicKey), format: "der", type: "spki" }))
+
 /** Whether `publicKey` (32 bytes) signed `message`; false also for a key or a signature that is none. */
 export function ed25519Verifies(publicKey: Uint8Array, message: Uint8Array, sig: Uint8Array): boolean {
   if (publicKey.length !== 32 || sig.length !== 64) return false
   if (isSmallOrder(publicKey) || isSmallOrder(sig.subarray(0, 32))) return false
   try {
-    const key = createPublicKey({ key: spki(publicKey), format: "der", type: "spki" })
-    return verify(null, message, key, sig)
+    return verify(null, message, keyObject(publicKey), sig)
   } catch {
     return false
   }

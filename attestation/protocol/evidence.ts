@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { z } from "zod"
-import { readExact, writeExact } from "../wire/json.ts"
+import { readExact, writeExact, writeJson } from "../wire/json.ts"
 import { base64, base64Exactly, count, decimal64, hex, instant, line } from "../wire/text.ts"
 import { celLimits } from "../tcg/cel.ts"
 import { firmwareLimits } from "../tcg/firmware/log.ts"
@@ -147,6 +147,9 @@ export const writePayload = (value: Payload): Uint8Array => writeExact(payload, 
 
 /** SHA-256 of the body's exact bytes, which stand in the payload as they are hashed here. */
 export const bodyDigest = (value: Body): Uint8Array => sha256(writeExact(body, value))
+
+/** The same of a body that {@link readPayload} gave: its members are in order already. */
+export const digestAsRead = (value: Body): Uint8Array => sha256(writeJson(value))
 
 /** What evidence is called: SHA-256 of its payload. The envelope around it may be signed anew; the payload is what is said. */
 export const evidenceDigest = (payloadBytes: Uint8Array): string =>

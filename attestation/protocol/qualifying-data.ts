@@ -35,7 +35,11 @@ const binding = struct({
 const empty = new Uint8Array(0)
 
 /** The qualifying data for `body`; `credential` is the recovered secret, or empty where there is none. */
-export function qualifyingData(body: Body, credential: Uint8Array): Uint8Array {
+export const qualifyingData = (body: Body, credential: Uint8Array): Uint8Array =>
+  qualifyingDataOver(body, credential, bodyDigest(body))
+
+/** The same, where the body's digest is known. */
+export function qualifyingDataOver(body: Body, credential: Uint8Array, digest: Uint8Array): Uint8Array {
   const bytes = encode(binding, {
     label,
     nonce: body.kind === "answer" ? fromBase64(body.nonce) : empty,
@@ -48,7 +52,7 @@ export function qualifyingData(body: Body, credential: Uint8Array): Uint8Array {
     previous: body.chain.previous === null ? empty : fromHex(body.chain.previous),
     head: fromHex(body.logs.find(log => log.name === "assay")?.digest ?? ""),
     evidenceKey: fromBase64(body.evidenceKey),
-    body: bodyDigest(body),
+    body: digest,
   })
   return new Uint8Array(createHash("sha256").update(bytes).digest())
 }

@@ -30,7 +30,9 @@ export const pcrSelection: Codec<PcrSelection> = {
 export const pcrSelections = list(pcrSelection, 4)
 
 function selected(select: Uint8Array): number[] {
-  return [...select].flatMap((byte, j) => [0, 1, 2, 3, 4, 5, 6, 7].filter(i => byte & (1 << i)).map(i => 8 * j + i))
+  const pcrs: number[] = []
+  for (let pcr = 0; pcr < 8 * select.length; pcr++) if ((select[pcr >> 3] ?? 0) & (1 << (pcr & 7))) pcrs.push(pcr)
+  return pcrs
 }
 
 /** What a PCR becomes when `digest` is extended into it (Part 1, 17.2.3). */

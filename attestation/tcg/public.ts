@@ -1,6 +1,8 @@
 /** What may a TPM's key do, and what is it called? TPMT_PUBLIC and Names, TPM 2.0 Library, Part 2, 12.2, and Part 1, 16. */
 import { createHash, createPublicKey, type KeyObject } from "node:crypto"
 import { type Codec, constant, counted, decode, Malformed, named, struct, u16, u32, type Value } from "../wire/codec.ts"
+import { Memo } from "../wire/memo.ts"
+import { toHex } from "../wire/text.ts"
 import { algNull, curve, curveFacts, hashAlgorithm, hashIdentifiers } from "./algorithm.ts"
 import { leftPadded, type Signature, signedBy } from "./signature.ts"
 
@@ -97,7 +99,12 @@ export function nameOf(area: PublicArea): Uint8Array {
 }
 
 /** The key of a public area for node:crypto. Throws Malformed if it is no key that OpenSSL accepts. */
-export function keyOf(area: PublicArea): KeyObject {
+export const keyOf = (area: PublicArea): KeyObject => keys.get(toHex(area.bytes), () => keyFrom(area))
+
+/** Attestation keys are few and used again and again. */
+const keys = new Memo<KeyObject>(4096)
+
+function keyFrom(area: PublicArea): KeyObject {
   try {
     return createPublicKey({ format: "jwk", key: area.kind === "rsa" ? rsaJwk(area) : eccJwk(area) })
   } catch {

@@ -26,8 +26,19 @@ export function signedBy(key: KeyObject, message: Uint8Array, signed: Signature)
 
 const coordinateSize: Readonly<Record<string, number>> = { prime256v1: 32, secp384r1: 48, secp521r1: 66 }
 
-function ecdsa(key: KeyObject, message: Uint8Array, signed: Signature & { kind: "ecdsa" }): boolean {
+/** Asking a key for its curve costs more than hashing what it signed. */
+const sizes = new WeakMap<KeyObject, number>()
+
+function sizeOf(key: KeyObject): number | undefined {
+  const known = sizes.get(key)
+  if (known !== undefined) return known
   const size = coordinateSize[key.asymmetricKeyDetails?.namedCurve ?? ""]
+  if (size !== undefined) sizes.set(key, size)
+  return size
+}
+
+function ecdsa(key: KeyObject, message: Uint8Array, signed: Signature & { kind: "ecdsa" }): boolean {
+  const size = sizeOf(key)
   if (size === undefined || signed.r.length > size || signed.s.length > size) return false
   const raw = Buffer.concat([leftPadded(signed.r, size), leftPadded(signed.s, size)])
   return verify(signed.hash, message, { key, dsaEncoding: "ieee-p1363" }, raw)

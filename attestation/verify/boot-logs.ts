@@ -7,10 +7,11 @@ import { createHash } from "node:crypto"
 import type { FirmwareQuirk } from "../tcg/firmware/replay.ts"
 import type { PcrValues } from "../tcg/pcr.ts"
 import type { BootLog, BootLogName, Payload } from "../protocol/evidence.ts"
+import type { RememberedLog } from "./log.ts"
 import { toHex } from "../wire/text.ts"
 import { type Finding, finding } from "./finding.ts"
 import { type Boot, replayFirmware } from "./firmware-log.ts"
-import { filesAfter, type MeasuredFiles, noFiles } from "./ima-files.ts"
+import { filesAfter, type MeasuredFiles } from "./ima-files.ts"
 import { continueIma, type Ima, type ImaFacts, replayIma } from "./ima-log.ts"
 
 /** A log's bytes from `offset` on, for a verifier that remembers what stands before them. */
@@ -35,6 +36,7 @@ export type Remembered = {
   readonly [proven]: true
   readonly boot: { readonly key: string; readonly boot: Boot }
   readonly ima: RememberedIma | "nothing"
+  readonly own: RememberedLog | "nothing"
 }
 type RememberedIma = {
   readonly length: number
@@ -61,14 +63,20 @@ type Checked = { readonly platform: Platform; readonly found: readonly Finding[]
 type Shown = ReadonlyMap<string, Uint8Array>
 
 /** What the boot logs in `untrusted` prove of `quoted`. Never throws for what they hold. `found` keeps evidence from being authentic. */
-export function checkBootLogs(payload: Payload, quoted: PcrValues, untrusted: Shown, own: Circumstances): Checked {
+export function checkBootLogs(
+  payload: Payload,
+  quoted: PcrValues,
+  untrusted: Shown,
+  own: Circumstances,
+  log: RememberedLog | "nothing" = "nothing",
+): Checked {
   const { boot, key, found: aboutBoot } = bootOf(payload, quoted, untrusted, own)
   const { ima, files, next, found: aboutIma } = imaOf(payload, quoted, untrusted, own, boot)
   const closed = unreadable(payload)
   const isClosed = ({ id, component }: Finding): boolean =>
     id.endsWith(".no-log") && closed.some(each => each.component === component)
   const findings = [...closed, ...[...boot.findings, ...ima.findings].filter(each => !isClosed(each))]
-  const remembered = { boot: { key, boot }, ima: next } as unknown as Remembered
+  const remembered = { boot: { key, boot }, ima: next, own: log } as unknown as Remembered
   const platform = { boot: boot.facts, ima: ima.facts, files, findings, remembered }
   return { platform, found: [...aboutBoot, ...aboutIma] }
 }
@@ -154,7 +162,7 @@ function imaOf(payload: Payload, quoted: PcrValues, untrusted: Shown, own: Circu
   }
   const { bytes, found } = whole(payload, untrusted, "ima")
   const ima = replayIma(bytes, payload.body.selection.bank, quoted, boot.handover, "the beginning")
-  const files = filesIn(noFiles(), bytes === "none" ? noBytes : bytes, 0, ima.facts)
+  const files = filesIn("nothing", bytes === "none" ? noBytes : bytes, 0, ima.facts)
   if (found.length > 0 || bytes === "none" || named?.state !== "present") return { ima, files, next: "nothing", found }
   const hash = createHash("sha256").update(bytes)
   return { ima, files, next: remember({ ...named, hash, files, handover }, ima.facts), found }
@@ -164,7 +172,7 @@ const noBytes = new Uint8Array(0)
 
 /** What the covered part of `bytes`, which begin at `offset`, adds to `known`. */
 const filesIn = (known: MeasuredFiles, bytes: Uint8Array, offset: number, facts: Ima["facts"]): MeasuredFiles =>
-  typeof facts === "string" ? noFiles() : filesAfter(known, bytes.subarray(0, facts.covered.bytes - offset))
+  typeof facts === "string" ? "nothing" : filesAfter(known, bytes.subarray(0, facts.covered.bytes - offset))
 
 /** What follows a log that was proven up to `before`, or undefined where the tail does not continue it. */
 function continueFrom(

@@ -1,54 +1,48 @@
 /**
- * Which files did the kernel measure? Pairs of path and digest, each once, in the order of their first use. Kept by whoever judges one
- * machine again and again, so that only new entries are read. Which of them are acceptable: `appraise/`.
+ * Which files did the kernel measure? Pairs of path and digest in the order of their use. What was read of a log before is kept as
+ * it is, and what came after is linked to it; entries are read when somebody asks. Which are acceptable: `appraise/`.
  */
-import { eachImaEvent } from "../tcg/ima/replay.ts"
 import { spokenDigest } from "../tcg/ima/event.ts"
 import { openImaLog } from "../tcg/ima/log.ts"
+import { eachImaEvent } from "../tcg/ima/replay.ts"
 
 export type MeasuredFile = readonly [path: string, digest: string]
 
-/** The first `count` of `pairs`: what stands behind them was read later, for another. */
-export type MeasuredFiles = {
-  readonly pairs: readonly MeasuredFile[]
-  readonly count: number
-  readonly distinct: Distinct
-}
+/** The files of covered entries, read once. */
+class Pass {
+  #bytes: Uint8Array | "read"
+  #pairs: readonly MeasuredFile[] = []
 
-/** Pairs without repetition, to which more are added at the end. */
-class Distinct {
-  readonly pairs: MeasuredFile[] = []
-  readonly #seen = new Set<string>()
+  constructor(covered: Uint8Array) {
+    this.#bytes = covered
+  }
 
-  add([path, digest]: MeasuredFile): void {
-    const key = `${digest} ${path}`
-    if (this.#seen.has(key)) return
-    this.#seen.add(key)
-    this.pairs.push([path, digest])
+  get pairs(): readonly MeasuredFile[] {
+    if (this.#bytes !== "read") this.#pairs = readFiles(this.#bytes)
+    this.#bytes = "read"
+    return this.#pairs
   }
 }
 
-const filesOf = (distinct: Distinct): MeasuredFiles => ({
-  pairs: distinct.pairs,
-  count: distinct.pairs.length,
-  distinct,
-})
+/** What one pass over a log covered, and what passes before it did. */
+export type MeasuredFiles = { readonly pass: Pass; readonly before: MeasuredFiles } | "nothing"
 
-export const noFiles = (): MeasuredFiles => filesOf(new Distinct())
+/** `before`, and what the bytes of covered entries name after it. */
+export const filesAfter = (before: MeasuredFiles, covered: Uint8Array): MeasuredFiles =>
+  covered.length === 0 ? before : { pass: new Pass(covered), before }
 
-/** `known`, which stays as it is, and what the bytes of covered entries name besides. Throws Malformed. */
-export function filesAfter(known: MeasuredFiles, covered: Uint8Array): MeasuredFiles {
-  if (covered.length === 0) return known
-  const distinct = known.pairs.length === known.count ? known.distinct : copied(known)
-  eachImaEvent(openImaLog(covered), covered.length, event => {
-    if (event.kind === "measurement" && event.path !== "boot_aggregate")
-      distinct.add([event.path, spokenDigest(event.digest)])
-  })
-  return filesOf(distinct)
+/** Every file, each pair once. */
+export function filesOf(files: MeasuredFiles): MeasuredFile[] {
+  const passes: (readonly MeasuredFile[])[] = []
+  for (let at = files; at !== "nothing"; at = at.before) passes.push(at.pass.pairs)
+  return [...new Map(passes.toReversed().flatMap(pairs => pairs.map(pair => [pair.join(" "), pair]))).values()]
 }
 
-function copied({ pairs, count }: MeasuredFiles): Distinct {
-  const copy = new Distinct()
-  for (const pair of pairs.slice(0, count)) copy.add(pair)
-  return copy
+function readFiles(covered: Uint8Array): MeasuredFile[] {
+  const pairs: MeasuredFile[] = []
+  eachImaEvent(openImaLog(covered), covered.length, event => {
+    if (event.kind === "measurement" && event.path !== "boot_aggregate")
+      pairs.push([event.path, spokenDigest(event.digest)])
+  })
+  return pairs
 }

@@ -86,7 +86,7 @@ export function continueIma(untrustedRest: Uint8Array, bank: HashAlgorithm, quot
     const replayed = replayImaLog(log, bank, value, start)
     if (!replayed.reproduced)
       return { facts: "nothing proven", findings: [...aboutAltered(log, start), notReproduced(replayed, value)] }
-    const facts = joined(before, replayed, survey(log, replayed.state.bytes))
+    const facts = joined(before, replayed, survey(log, replayed))
     return { facts, findings: [...aboutAggregate(facts.aggregate), ...aboutEntries(facts)] }
   } catch (error) {
     if (!(error instanceof Malformed)) throw error
@@ -148,7 +148,7 @@ function judgeAggregate(
 }
 
 function describe(log: ImaLog, replayed: ImaReplay, judge: (first: ImaEvent | undefined) => BootAggregate): Ima {
-  const { first, claimedViolations, unknownTemplates } = survey(log, replayed.state.bytes)
+  const { first, claimedViolations, unknownTemplates } = survey(log, replayed)
   const aggregate = judge(first)
   const facts: ImaFacts = {
     form: log.form,
@@ -169,17 +169,15 @@ type Survey = {
 }
 
 /** Only what is told of every log is read here: half a million paths are for whoever asks for them. */
-function survey(log: ImaLog, covered: number): Survey {
-  let first: ImaEvent | undefined
+function survey(log: ImaLog, { state, templates }: ImaReplay): Survey {
   const claimedViolations = new Set<string>()
-  const unknownTemplates = new Set<string>()
-  eachImaEntry(log, covered, (entry, number) => {
+  let first: ImaEvent | undefined
+  eachImaEntry(log, state.violations > 0 ? state.bytes : Math.min(state.bytes, 1), (entry, number) => {
     if (number === 0) first = readImaEvent(entry)
     if (isViolation(entry) && claimedViolations.size < most) claimedViolations.add(violated(readImaEvent(entry)))
-    if (fieldsOf(entry.template) === "unknown" && unknownTemplates.size < most)
-      unknownTemplates.add(plainLine(entry.template, 64))
   })
-  return { first, claimedViolations: [...claimedViolations], unknownTemplates: [...unknownTemplates] }
+  const unknown = [...templates].filter(each => fieldsOf(each) === "unknown").map(each => plainLine(each, 64))
+  return { first, claimedViolations: [...claimedViolations], unknownTemplates: unknown.slice(0, most) }
 }
 
 const violated = (event: ImaEvent): string => (event.kind === "violation" ? event.claimedPath : "an unreadable name")

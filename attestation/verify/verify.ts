@@ -11,9 +11,16 @@ import { compositeDigest, type PcrSelection } from "../tcg/pcr.ts"
 import { attestedBy, nameOf, type PublicArea, readPublic, whyNoAttestationKey } from "../tcg/public.ts"
 import { type Signature, signature as signatureCodec } from "../tcg/signature.ts"
 import { type Envelope, keyIdOf, payloadTypes, readEnvelope, signedEnvelope } from "../protocol/dsse.ts"
-import { type Answer, type Body, evidenceDigest, type Payload, readPayload } from "../protocol/evidence.ts"
+import {
+  type Answer,
+  type Body,
+  digestAsRead,
+  evidenceDigest,
+  type Payload,
+  readPayload,
+} from "../protocol/evidence.ts"
 import type { LogEvent } from "../protocol/event.ts"
-import { qualifyingData } from "../protocol/qualifying-data.ts"
+import { qualifyingDataOver } from "../protocol/qualifying-data.ts"
 import { checkBootLogs, type Circumstances, firstTime, type Platform } from "./boot-logs.ts"
 import { type Finding, finding, refused } from "./finding.ts"
 import { type Audited, checkAudit } from "./audit.ts"
@@ -113,7 +120,8 @@ function examine(untrusted: UntrustedEvidence, expected: Expected, own: Circumst
   const signer = ownKey(body, envelope, expected.keys)
   const { quote, found: aboutQuote } = checkQuote(payload, expected)
   const { audit, found: aboutAudit } = auditOf(payload, quote, expected)
-  const { events, log, found: aboutLogs } = checkLogs(payload, quote, untrusted.logs)
+  const before = own.remembered === "nothing" ? "nothing" : own.remembered.own
+  const { events, log, own: read, found: aboutLogs } = checkLogs(payload, quote, untrusted.logs, before)
   const found = [
     ...unsigned,
     ...signer,
@@ -125,7 +133,7 @@ function examine(untrusted: UntrustedEvidence, expected: Expected, own: Circumst
   ]
   if (refused(found) || !quote) return { authentic: false, findings: found }
   const quotedPcrs = valuesOf(payload) as unknown as QuotedPcrs
-  const { platform, found: aboutBootLogs } = checkBootLogs(payload, quotedPcrs, untrusted.logs, own)
+  const { platform, found: aboutBootLogs } = checkBootLogs(payload, quotedPcrs, untrusted.logs, own, read)
   if (refused(aboutBootLogs)) return { authentic: false, findings: [...found, ...aboutBootLogs] }
   const digest = evidenceDigest(payloadBytes)
   return {
@@ -198,7 +206,7 @@ function checkQuote(payload: Payload, expected: Expected): { quote: Quote | unde
   const found = [...malformed(quote, "quote"), ...malformed(signature, "signature"), ...checkKey(body, ak)]
   if (!(ak instanceof Malformed || signature instanceof Malformed)) found.push(...checkSignature(ak, attest, signature))
   if (quote instanceof Malformed) return { quote: undefined, found }
-  const wanted = qualifyingData(body, secretOf(expected.asked))
+  const wanted = qualifyingDataOver(body, secretOf(expected.asked), digestAsRead(body))
   if (!sameSecret(quote.qualifyingData, wanted))
     found.push(finding("quote.qualifying-data", "quote", toHex(quote.qualifyingData), toHex(wanted)))
   found.push(...checkSelection(payload, quote, expected.pcrs))

@@ -11,13 +11,21 @@ import { Malformed } from "./codec.ts"
 const depthLimit = 32
 
 /** The value of `bytes` under `schema`, members in any order. Throws {@link Malformed}; never anything else. */
-export const readJson = <T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T => read(schema, bytes, limit).value
+export function readJson<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T {
+  const { parsed, text } = parsedFrom(bytes, limit)
+  if (JSON.stringify(parsed) !== text) throw new Malformed(otherSpelling)
+  return fit(schema, parsed)
+}
 
 /** As {@link readJson}, and of one spelling only: members stand in the schema's order. For what is hashed or signed. */
 export function readExact<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T {
-  const { value, text } = read(schema, bytes, limit)
-  if (JSON.stringify(value) !== text) throw new Malformed("its members are not in the order that this format allows")
-  return value
+  const { parsed, text } = parsedFrom(bytes, limit)
+  const result = schema.safeParse(parsed)
+  // what the schema gives has its members in order, so that one comparison says all; a second tells what is wrong
+  if (result.success && JSON.stringify(result.data) === text) return result.data
+  if (JSON.stringify(parsed) !== text) throw new Malformed(otherSpelling)
+  if (!result.success) throw new Malformed(explain(result.error.issues))
+  throw new Malformed("its members are not in the order that this format allows")
 }
 
 /** Minimal JSON in UTF-8, members as they stand in `value`. */
@@ -28,13 +36,27 @@ export function writeJson(value: unknown): Uint8Array {
 /** The one spelling of `value` under `schema`, as {@link readExact} reads it. Throws {@link Malformed} if it does not fit. */
 export const writeExact = <T>(schema: ZodType<T>, value: T): Uint8Array => writeJson(fit(schema, value))
 
-function read<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): { value: T; text: string } {
+const otherSpelling = "not in the one spelling that this format allows"
+
+function parsedFrom(bytes: Uint8Array, limit: number): { parsed: unknown; text: string } {
   if (bytes.length > limit) throw new Malformed(`${bytes.length} bytes exceed the limit of ${limit}`)
   const text = decodeUtf8(bytes)
   const parsed = parse(text)
-  checkParts(parsed)
-  if (JSON.stringify(parsed) !== text) throw new Malformed("not in the one spelling that this format allows")
-  return { value: fit(schema, parsed), text }
+  if (mayBeOdd(text)) checkParts(parsed)
+  return { parsed, text }
+}
+
+/** Whether `text` may nest too deep or hold half a surrogate pair: brackets within strings count too, which only costs time. */
+function mayBeOdd(text: string): boolean {
+  if (text.includes("\\u")) return true
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit === 0x5b || unit === 0x7b) depth++
+    else if (unit === 0x5d || unit === 0x7d) depth--
+    if (depth > depthLimit) return true
+  }
+  return false
 }
 
 function fit<T>(schema: ZodType<T>, value: unknown): T {

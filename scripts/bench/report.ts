@@ -5,6 +5,7 @@ import type { measureRevectorized } from "./revectorize.ts"
 import { overProcesses, rate, wallRate } from "./statistics.ts"
 import { machineText, rateTable, verdictTable } from "./table.ts"
 import type { Verdict } from "./targets.ts"
+import { type VerifyReport, verificationText } from "./verify.ts"
 
 /** One run. `bytes`: of the file and of the shards together. `failures`: of the command, why something was not measured. */
 export type Report = {
@@ -15,17 +16,19 @@ export type Report = {
   readonly files: readonly Measured[]
   readonly verdicts: readonly Verdict[]
   readonly failures: readonly string[]
+  readonly verification: VerifyReport
   readonly revectorized: "not asked for" | Awaited<ReturnType<typeof measureRevectorized>>
 }
 
 /** Tables, 120 columns wide at most. */
 export function reportText(report: Report): string {
-  const { date, machine, bytes, memory, files, verdicts, failures } = report
+  const { date, machine, bytes, memory, files, verdicts, failures, verification } = report
   return [
     machineText(machine, date),
     rateTable("in memory, 1 MiB", memory),
     rateTable(`from ${bytes >> 20} MiB of files, read included`, files),
-    verdictTable("goals", verdicts),
+    verificationText(verification),
+    verdictTable("goals", [...verdicts, ...verification.verdicts]),
     ...failures.map(each => `not measured: ${each}\n`),
     revectorizedText(report),
   ].join("")

@@ -34,4 +34,5 @@ export function oldestData(digest: Uint8Array, name: Uint8Array): Uint8Array {
 }
 
 /** Whether the kernel noted that it could not measure what was used: the digest shown is zero. */
-export const isViolation = ({ claimedDigest }: ImaEntry): boolean => claimedDigest.every(byte => byte === 0)
+export const isViolation = ({ claimedDigest }: ImaEntry): boolean =>
+  claimedDigest[0] === 0 && claimedDigest.every(byte => byte === 0)

@@ -47,6 +47,8 @@ export type ImaReplay = {
   /** bytes behind `state`, and whether the last entry among them has no end yet */
   readonly beyond: number
   readonly cut: boolean
+  /** names of the templates of the entries passed */
+  readonly templates: ReadonlySet<string>
 }
 
 /**
@@ -63,6 +65,7 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
   let { bytes, entries, violations } = start
   let elsewhere = 0
   let cut = false
+  const templates = new Set<string>()
   const reaches = (): boolean => joined.compare(quoted, 0, quoted.length, 0, size) === 0
   while (!reaches() && bytes < log.bytes.length) {
     const entry = readEntry(log, bytes)
@@ -72,6 +75,7 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
     }
     if (entry.pcr !== imaPcr) elsewhere++
     else {
+      templates.add(entry.template)
       const violation = isViolation(entry)
       if (violation) violations++
       joined.fill(violation ? 0xff : 0x00, size)
@@ -83,7 +87,7 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
   }
   const value = new Uint8Array(joined.subarray(0, size))
   const state = { hashing: start.hashing, bytes, entries, violations, value }
-  return { reproduced: reaches(), state, elsewhere, beyond: log.bytes.length - bytes, cut }
+  return { reproduced: reaches(), state, elsewhere, beyond: log.bytes.length - bytes, cut, templates }
 }
 
 const mostAltered = 16
