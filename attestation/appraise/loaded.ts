@@ -5,6 +5,7 @@
  */
 import type { Fact, LogEvent, Measurement } from "../protocol/event.ts"
 import { newestMeasurements } from "../pins/reference.ts"
+import { filesOf as filesMeasured } from "../verify/ima-files.ts"
 import type { VerifiedEvidence } from "../verify/verify.ts"
 
 /** How it is known that a server uses a file, strongest first. */
@@ -40,8 +41,7 @@ export function loadedFiles({ events, platform }: Shown): LoadedFile[] {
   const found = newestMeasurements(events)
     .filter(({ source, state }) => source === "loaded" && state === "present")
     .flatMap(each => filesOf(each, digests, hashedBefore(events, each)))
-  const { pairs, count } = platform.files
-  const kernels = new Set(pairs.slice(0, count).map(([, digest]) => digest))
+  const kernels = new Set(filesMeasured(platform.files).map(([, digest]) => digest))
   return found.map(each => {
     const spoken = digests.get(each.path)?.spoken ?? []
     if (!spoken.some(digest => kernels.has(digest))) return each

@@ -27,6 +27,8 @@ class Pass {
 /** What one pass over a log covered, and what passes before it did. */
 export type MeasuredFiles = { readonly pass: Pass; readonly before: MeasuredFiles } | "nothing"
 
+export const noFiles = (): MeasuredFiles => "nothing"
+
 /** `before`, and what the bytes of covered entries name after it. */
 export const filesAfter = (before: MeasuredFiles, covered: Uint8Array): MeasuredFiles =>
   covered.length === 0 ? before : { pass: new Pass(covered), before }
