@@ -57,7 +57,7 @@ const programs: readonly (readonly [RegExp, string])[] = [
   [/^fwupd\//, "/usr/bin/fwupdmgr"],
 ]
 
-/** The file, folder or program that a fact of this measurement comes from; a table of sources that lacks one is an error. */
+/** The file, folder or program that a fact of this measurement comes from; the source's name where no row fits. */
 export function originOf({ source, subject }: Pick<Measurement, "source" | "subject">, [name, value]: Fact): string {
   if (name === "contradiction") return "compared"
   const path = name === "absent" || name === "unreadable" ? value.split(": ")[0] : name
@@ -65,6 +65,6 @@ export function originOf({ source, subject }: Pick<Measurement, "source" | "subj
   const program = programs.find(([pattern]) => pattern.test(name))
   if (program) return program[1]
   const row = rows.find(([from, about, fact]) => from === source && about.test(subject) && fact.test(name))
-  if (!row) throw new Error(`agent/origin.ts says of no fact of ${source} ${subject} where it comes from`)
+  if (!row) return `the source ${source}`
   return row[3].replace("$1", row[1].exec(subject)?.[1] ?? "")
 }
