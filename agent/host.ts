@@ -6,6 +6,7 @@
 import { constants } from "node:fs"
 import { lstat, open, opendir, readlink } from "node:fs/promises"
 import { join, posix } from "node:path"
+import { askLoopback } from "./ask.ts"
 import { runProgram } from "./program.ts"
 import type { Mapped } from "./sources/process/maps.ts"
 
@@ -85,6 +86,11 @@ export class Host {
     const local = await this.local(path)
     if (local.state !== "present") return local
     return this.#programs === "run" ? runProgram(local.value, given) : unreadable("no program of this tree is run")
+  }
+
+  /** What a server answers at a loopback port: {@link askLoopback}. Ports are this machine's, whatever the root. */
+  async ask(port: number, path: string): Promise<Found<Uint8Array>> {
+    return this.#programs === "run" ? askLoopback(port, path) : absent
   }
 
   /** Where `path` leads, every link followed, as a path within the root. */

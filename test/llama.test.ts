@@ -79,12 +79,14 @@ describe("llama.cpp in a process of another name", () => {
         [`weights${at("model.gguf")}`, "mapped, measured as first"],
       ])
       expect(valuesOf(found, "command")[0]).toContain(serverProgram)
+      expect(found.facts).toContainEqual(["unreadable", "said: it wants a key"])
       expect(JSON.stringify(found)).not.toContain("S3cret")
     })
   })
 
   it("computes with the model that it has in memory, and the file that was put in its place contradicts", async () => {
     await withServer(["-m", at("model.gguf")], async server => {
+      expect(valuesOf(await told(), "said/model_path")).toEqual([at("model.gguf")])
       const before = await tokensOf(server, "hello")
       expect(before).toHaveLength(6)
       expect(valuesOf(await told(), "contradiction")).toEqual([])
@@ -105,6 +107,7 @@ describe("llama.cpp in a process of another name", () => {
       renameSync(at("model.gguf"), at("old.gguf"))
       renameSync(at("new.gguf"), at("model.gguf"))
       expect(valuesOf(await told(), "contradiction")).toEqual([
+        `weights: it says that it serves ${at("model.gguf")}, it has loaded ${at("old.gguf")}`,
         `weights: its command line names ${at("model.gguf")}, it has loaded ${at("old.gguf")}`,
       ])
     })
@@ -123,6 +126,14 @@ describe("llama.cpp in a process of another name", () => {
       utimesSync(path, 1, 1)
       expect(valuesOf(await told(runs), "contradiction")).toEqual([
         `weights ${path}: it was written to after it was hashed for the start of its server`,
+      ])
+    })
+  })
+
+  it("is not believed when it says another file than it has in memory", async () => {
+    await withServer(["-m", at("draft.gguf"), "--says", at("adapter.gguf")], async () => {
+      expect(valuesOf(await told(), "contradiction")).toEqual([
+        `weights: it says that it serves ${at("adapter.gguf")}, it has loaded ${at("draft.gguf")}`,
       ])
     })
   })

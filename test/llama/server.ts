@@ -62,6 +62,8 @@ const { values: given } = parseArgs({
     port: { type: "string", default: "0" },
     "no-mmap": { type: "boolean", default: false },
     "api-key": { type: "string" },
+    /** a server that lies about its model */
+    says: { type: "string" },
   },
 })
 
@@ -112,7 +114,7 @@ const asked = z.object({ prompt: z.string(), n_predict: z.number().int().min(1).
 const answers: Readonly<Record<string, (body: string) => unknown>> = {
   "/health": () => ({ status: "ok" }),
   "/props": () => ({
-    model_path: given.model,
+    model_path: given.says ?? given.model,
     build_info: `${packageVersion} ${model.getModelDescription()}`,
     default_generation_settings: { n_ctx: 256 },
   }),

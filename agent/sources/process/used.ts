@@ -9,12 +9,13 @@ import type { Run } from "../../run/runs.ts"
 import { contradiction, type Context, fact, known } from "../source.ts"
 import type { Mapped } from "./maps.ts"
 import { looksLikeWeights, type Named, namedIn, type Role } from "./named.ts"
+import { disputed, saidBy, unseenPaths } from "./said.ts"
 import type { Server } from "./server.ts"
 
 /** The strongest evidence of all: nothing could be put in the file's place before it was hashed. */
 const startedByUs = "started by us after hashing"
 /** How it is known that a server uses a file, strongest first. */
-const methods = ["mapped", "open", "named by its command line"] as const
+const methods = ["mapped", "open", "named by its command line", "named by the server itself"] as const
 type Method = (typeof methods)[number]
 type Use = Mapped & { readonly method: Method; readonly role: Role }
 
@@ -28,12 +29,43 @@ export type Seen = {
 /** The facts of each file of weights that a server uses. `own` is the machine as the server sees it. */
 export async function weightsFacts(context: Context, own: Host, server: Server, seen: Seen): Promise<Fact[]> {
   const cwd = await context.host.link(`${server.folder}/cwd`)
-  const named = await namedIn(own, server.given, cwd.state === "present" ? cwd.value : "none")
+  const at = cwd.state === "present" ? cwd.value : "none"
+  const named = await namedIn(own, server.given, at)
   const uses = usesOf(context, seen, named)
+  const said = await saidBy(context.host, server)
+  const held = uses.filter(each => each.method === "mapped" || each.method === "open").map(each => each.path)
+  const alsoSaid = await unseenPaths(own, said, at, new Set(held.length > 0 ? held : uses.map(each => each.path)))
   const facts: Fact[] = []
   for (const use of uses) facts.push(await useFact(context, own, use, seen.run))
   const unseen = seen.files.state === "unreadable" ? [fact("fd", seen.files)] : []
-  return [...facts, ...(await exchanged(own, uses, named)), ...unseen]
+  return [
+    ...facts,
+    ...said.facts,
+    ...(await saidFacts(context, own, held, alsoSaid)),
+    ...(await exchanged(own, uses, named)),
+    ...unseen,
+  ]
+}
+
+/** What it alone says that it uses; if other weights are in its memory, it contradicts what is seen. */
+async function saidFacts(
+  context: Context,
+  own: Host,
+  held: readonly string[],
+  paths: readonly string[],
+): Promise<Fact[]> {
+  if (held.length > 0) return paths.map(path => disputed(path, held))
+  const facts: Fact[] = []
+  for (const path of paths)
+    facts.push(
+      await useFact(
+        context,
+        own,
+        { path, code: false, gone: false, file: "unknown", method: methods[3], role: "model" },
+        "none",
+      ),
+    )
+  return facts
 }
 
 function usesOf(context: Context, { maps, files }: Seen, named: readonly Named[]): Use[] {
