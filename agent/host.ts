@@ -4,7 +4,7 @@
  * unreadable. What the files mean is each source's business; how a program is run: program.ts.
  */
 import { constants } from "node:fs"
-import { lstat, open, opendir, readlink } from "node:fs/promises"
+import { lstat, open, opendir, readlink, realpath } from "node:fs/promises"
 import { join, posix } from "node:path"
 import { askLoopback } from "./ask.ts"
 import { runProgram } from "./program.ts"
@@ -182,8 +182,21 @@ export class Host {
     return this.orReader(found, reader => reader.link(path))
   }
 
-  /** Part by part, so that an absolute link begins at this root and no `..` leaves it. */
+  /**
+   * Part by part, so that an absolute link begins at this root and no `..` leaves it. Of the machine's own root the kernel knows
+   * that itself, in one call: a measurement looks at thousands of paths.
+   */
   async #walk(path: string): Promise<Found<Stat & { readonly path: string }>> {
+    const at = this.#root === "/" ? await realpath(`/${path}`) : await this.#steps(path)
+    if (at === "too many links") return unreadable("too many symbolic links")
+    const status = await lstat(join(this.#root, at), { bigint: true })
+    const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : "other"
+    const { dev, ino, size, mtimeNs, ctimeNs } = status
+    return present({ path: at, kind, size: Number(size), state: [dev, ino, size, mtimeNs, ctimeNs].join(":") })
+  }
+
+  /** Where the kernel would end up if this root were its own. */
+  async #steps(path: string): Promise<string | "too many links"> {
     let rest = path.split("/").filter(Boolean)
     let at = "/"
     let links = 0
@@ -195,15 +208,12 @@ export class Host {
         at = next
         continue
       }
-      if (++links > linkLimit) return unreadable("too many symbolic links")
+      if (++links > linkLimit) return "too many links"
       const target = await readlink(join(this.#root, next))
       if (target.startsWith("/")) at = "/"
       rest = [...target.split("/").filter(Boolean), ...rest]
     }
-    const status = await lstat(join(this.#root, at), { bigint: true })
-    const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : "other"
-    const { dev, ino, size, mtimeNs, ctimeNs } = status
-    return present({ path: at, kind, size: Number(size), state: [dev, ino, size, mtimeNs, ctimeNs].join(":") })
+    return at
   }
 }
 

@@ -34,19 +34,22 @@ const imaPolicy = `
 sed "s/ASSAY_CODE/$(id -u assay-code)/" /usr/share/assay/ima-policy >> /etc/ima/ima-policy
 echo 'measure func=FILE_CHECK mask=MAY_READ fsuuid=${modelsUuid} digest_type=verity template=ima-ngv2' >> /etc/ima/ima-policy`
 
-/** The broker takes a software TPM only when it is told to; before the package starts it. */
+/** The broker takes a software TPM only when it is told to, before the package starts it; and an emulator is slow. */
 const softwareTpm = `set -e
 mkdir -p /etc/systemd/system/assay-broker.service.d
 dpkg-deb --fsys-tarfile /root/delivery/assay_*.deb | tar -xO ./usr/lib/systemd/system/assay-broker.service |
   sed -n 's/^ExecStart=\\(.*\\)/[Service]\\nExecStart=\\nExecStart=\\1 --software-tpm/p' > /etc/systemd/system/assay-broker.service.d/vm.conf
-grep -q software-tpm /etc/systemd/system/assay-broker.service.d/vm.conf`
+grep -q software-tpm /etc/systemd/system/assay-broker.service.d/vm.conf
+mkdir -p /etc/systemd/system/assay-agent.service.d
+printf '[Service]\\nTimeoutStartSec=15min\\n' > /etc/systemd/system/assay-agent.service.d/patience.conf`
 
 /** Installs, joins and waits until the agent runs. */
 export async function install(site: Site): Promise<void> {
   const { machine } = site
   await machine.run("mkdir -p /root/delivery && tar -C /root/delivery -xf /dev/disk/by-id/virtio-delivery")
   await machine.run(softwareTpm)
-  await machine.run("cd /root/delivery && DEBIAN_FRONTEND=noninteractive apt-get install -y ./assay_*.deb")
+  const install = "cd /root/delivery && DEBIAN_FRONTEND=noninteractive apt-get install -y ./assay_*.deb"
+  await machine.run(install, { seconds: 900 })
   await machine.run(`cat > /etc/assay/agent.toml <<'END'${configuration}END`)
   const admit = ["roots", "add", "--by", person, "--reason", "our own TPMs"]
   for (const name of ["swtpm-localca-rootca-cert.pem", "issuercert.pem"])
@@ -54,5 +57,5 @@ export async function install(site: Site): Promise<void> {
   const { out } = await site.assay(["invite", "--by", person])
   await machine.run(`assay join --config /etc/assay/agent.toml <<'END'\n${out.trim()}\nEND`)
   await machine.run(imaPolicy)
-  await machine.run("systemctl restart assay-agent")
+  await machine.run("systemctl restart assay-agent", { seconds: 900 })
 }
