@@ -58,6 +58,7 @@ export const defaults = Object.freeze({
   /** the HTTP proxy on the way to the collector; "": none. `credentials` is a file with user:password; "": none are asked for */
   proxy: Object.freeze({ host: "", port: 3128, credentials: "" }),
   /** the most pieces of evidence, and mebibytes of it, that wait for a collector; and as many that one has acknowledged */
+  resume: Object.freeze({ bus: "/run/dbus/system_bus_socket" }),
   spool: Object.freeze({ evidence: 1000, mebibytes: 64, horizon: 30 }),
 })
 
@@ -135,6 +136,11 @@ export const file = z.strictObject({
       host: line(253).default(defaults.proxy.host),
       port: whole(1, 65_535).default(defaults.proxy.port),
       credentials: z.union([z.literal(""), path], "not a path that begins with /").default(defaults.proxy.credentials),
+    })
+    .prefault({}),
+  resume: z
+    .strictObject({
+      bus: z.union([z.literal(""), path.max(100)], "not a path that begins with /").default(defaults.resume.bus),
     })
     .prefault({}),
   spool: z

@@ -25,7 +25,8 @@ fail() {
 
 # --- 1. What is needed: looked for as programs and libraries, so that it does not matter who installed them ----------
 
-programs="swtpm swtpm_setup swtpm_localca swtpm_ioctl tpm2_quote fsverity jq openssl systemd-analyze tinyproxy"
+programs="swtpm swtpm_setup swtpm_localca swtpm_ioctl tpm2_quote fsverity jq openssl systemd-analyze tinyproxy
+  dbus-daemon dbus-send"
 libraries="libtss2-esys.so.0 libtss2-mu.so.0 libtss2-tctildr.so.0 libtss2-rc.so.0
   libtss2-tcti-swtpm.so.0 libtss2-tcti-device.so.0"
 
@@ -34,16 +35,20 @@ packages_of() {
   case $1 in
     debian:12 | ubuntu:22.04)
       echo swtpm swtpm-tools tpm2-tools libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-tctildr0 libtss2-rc0 \
-        libtss2-tcti-swtpm0 libtss2-tcti-device0 fsverity jq openssl systemd tinyproxy ;;
+        libtss2-tcti-swtpm0 libtss2-tcti-device0 fsverity jq openssl systemd tinyproxy \
+        dbus-daemon dbus-bin ;;
     debian:13 | debian: | ubuntu:2[4-9].*)
       echo swtpm swtpm-tools tpm2-tools libtss2-esys-3.0.2-0t64 libtss2-mu-4.0.1-0t64 libtss2-tctildr0t64 \
-        libtss2-rc0t64 libtss2-tcti-swtpm0t64 libtss2-tcti-device0t64 fsverity jq openssl systemd tinyproxy ;;
+        libtss2-rc0t64 libtss2-tcti-swtpm0t64 libtss2-tcti-device0t64 fsverity jq openssl systemd tinyproxy \
+        dbus-daemon dbus-bin ;;
     fedora:* | rhel:* | centos:* | rocky:* | almalinux:*)
-      echo swtpm swtpm-tools tpm2-tools tpm2-tss fsverity-utils jq openssl systemd tinyproxy ;;
-    arch:*) echo swtpm tpm2-tools tpm2-tss fsverity-utils jq openssl systemd tinyproxy ;;
+      echo swtpm swtpm-tools tpm2-tools tpm2-tss fsverity-utils jq openssl systemd tinyproxy \
+        dbus-daemon dbus-tools ;;
+    arch:*) echo swtpm tpm2-tools tpm2-tss fsverity-utils jq openssl systemd tinyproxy dbus ;;
     opensuse*)
       echo swtpm tpm2.0-tools libtss2-esys0 libtss2-mu0 libtss2-tctildr0 libtss2-rc0 libtss2-tcti-swtpm0 \
-        libtss2-tcti-device0 fsverity-utils jq openssl systemd tinyproxy ;;
+        libtss2-tcti-device0 fsverity-utils jq openssl systemd tinyproxy \
+        dbus-daemon dbus-tools ;;
   esac
 }
 
