@@ -24,7 +24,7 @@ import { openListener } from "./listener.ts"
 import { KnownPrefix } from "./outbox.ts"
 import type { Broker, Recorded } from "./record.ts"
 import { makeReports } from "./reports.ts"
-import { watchResume } from "./resume/resume.ts"
+import { measureAfterResume } from "./resume/resume.ts"
 import { Spool } from "./spool.ts"
 import { Standing } from "./standing.ts"
 import { type Say, told, Trouble } from "./trouble.ts"
@@ -89,7 +89,8 @@ export class Agent {
     const reports = this.#makeReports()
     const listener = await this.#listen()
     const first = this.#measureFirst().then(() => this.#joinAtStart())
-    const awake = this.#watchResume()
+    const { now, say } = this.#parts
+    const awake = measureAfterResume({ bus: configuration.resume.bus, now, say }, this.#attester, signal)
     const guard = this.#guardWeights()
     this.#guard = guard
     const fresh = first.then(() => this.#keepFresh())
@@ -127,19 +128,6 @@ export class Agent {
     const audience = (): { readonly named: string } | "nobody" =>
       this.#enrolment === "none" ? "nobody" : { named: this.#enrolment.audience }
     return makeReports({ ...common, every: configuration.reports.every, audience }, signal)
-  }
-
-  /** After a suspend the broker opens a log for the new epoch, and everything is measured into it: nobody waits for a challenge. */
-  #watchResume(): Promise<void> {
-    const { configuration, now, say, signal } = this.#parts
-    const resumed = (): void => {
-      say("this machine woke from a suspend: it is measured again", "")
-      void this.#attester.measure("quick", signal).catch(error => {
-        const { message, hint } = told(error)
-        if (!signal.aborted) say(`cannot measure this machine: ${message}`, hint)
-      })
-    }
-    return watchResume({ bus: configuration.resume.bus, now, say, resumed }, signal)
   }
 
   #guardWeights(): WeightsGuard {

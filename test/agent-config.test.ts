@@ -44,7 +44,7 @@ describe("agent.toml", () => {
     [
       "[zzzzzzzz]",
       "unknown key zzzzzzzz",
-      "the keys here are state, runtime, reader, tpm, weights, hash, fresh, reports, listener, proxy, spool",
+      "the keys here are state, runtime, reader, tpm, weights, hash, fresh, reports, listener, proxy, resume, spool",
     ],
     ["state = 'relative'", "state: not a path that begins with /", "docs/agent-configuration.md lists every key"],
     [

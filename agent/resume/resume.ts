@@ -3,6 +3,7 @@
  * what counts the time of running stood still. A suspend clears the log's PCR, so that everything is to be measured again, at once.
  */
 import { setTimeout as delay } from "node:timers/promises"
+import type { Attester } from "../attester.ts"
 import { type Say, told } from "../trouble.ts"
 import { listen, type Signal } from "./bus.ts"
 
@@ -66,4 +67,20 @@ async function watchBus({ bus, say, resumed }: ResumeParts, signal: AbortSignal)
     }
     await delay(pause, undefined, { signal }).catch(() => undefined)
   }
+}
+
+/** After a suspend the broker opens a log for the new epoch, and everything is measured into it: nobody waits for a challenge. */
+export function measureAfterResume(
+  parts: Omit<ResumeParts, "resumed">,
+  attester: Pick<Attester, "measure">,
+  signal: AbortSignal,
+): Promise<void> {
+  const resumed = (): void => {
+    parts.say("this machine woke from a suspend: it is measured again", "")
+    attester.measure("quick", signal).catch(error => {
+      const { message, hint } = told(error)
+      if (!signal.aborted) parts.say(`cannot measure this machine: ${message}`, hint)
+    })
+  }
+  return watchResume({ ...parts, resumed }, signal)
 }
