@@ -3,6 +3,7 @@ import { agent } from "./agent.ts"
 import { exportCommand } from "./archive.ts"
 import { attesters, retire } from "./attesters.ts"
 import { keyCertify } from "./certify.ts"
+import { auditCommand, auditVerify } from "./audit.ts"
 import { challenge } from "./challenge.ts"
 import { clear } from "./clear.ts"
 import { collector } from "./collector.ts"
@@ -85,4 +86,6 @@ export const commands: readonly Command[] = [
   vaultBackup,
   vaultRestore,
   witnessCommand,
+  auditCommand,
+  auditVerify,
 ]

@@ -20,6 +20,14 @@ export function vault(db: Database): Vault {
     content: async position => contentOf(db, position),
     leafOfEvidence: async digest =>
       db.one(z.strictObject({ leaf: z.int() }), "SELECT leaf FROM evidence WHERE digest = ?", digest)?.leaf,
+    evidenceBetween: async (from, to) =>
+      db
+        .all(
+          z.strictObject({ digest: z.string() }),
+          "SELECT digest FROM evidence WHERE received >= ? AND received <= ? ORDER BY received, leaf",
+          ...[from, to],
+        )
+        .map(({ digest }) => digest),
     inclusion: async (position, size) => proveInclusion(position, size, subtreesOf(db, size)),
     consistency: async (older, newer) => proveConsistency(older, newer, subtreesOf(db, newer)),
     tile: async (level, index, width) => tile(db, level, index, width),

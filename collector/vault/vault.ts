@@ -31,6 +31,8 @@ export interface Vault {
   content(position: number): Promise<Uint8Array | undefined>
   /** the leaf of archived evidence; that of its result is the next */
   leafOfEvidence(digest: string): Promise<number | undefined>
+  /** digests of evidence received from `from` to `to`, oldest first */
+  evidenceBetween(from: number, to: number): Promise<readonly string[]>
   inclusion(position: number, size: number): Promise<readonly Uint8Array[]>
   consistency(older: number, newer: number): Promise<readonly Uint8Array[]>
   /** the hashes of a tile of the tree at `size` leaves: for files that others read */
