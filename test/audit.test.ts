@@ -1,217 +1,321 @@
 /**
- * Does an audit folder show what ran, to somebody with openssl, jq and coreutils? Made by the command from a collector with a real TPM's
- * evidence; altered in every way, in the folder and in the vault before it, and each is caught by the command and by the script.
+ * Does a PCR reset show, whoever did it and whatever was read before? On a software TPM with the broker, tpm2-tools and a
+ * collector, each a process of its own: command audit armed at joining, and not armed.
  */
-import { spawnSync } from "node:child_process"
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import type { Measurement } from "../attestation/protocol/event.ts"
-import { escaped, reportOf } from "../cli/audit/report.ts"
-import { summarise } from "../cli/audit/summary.ts"
+import { auditContinuity } from "../attestation/verify/continuity.ts"
+import type { VerifiedEvidence } from "../attestation/verify/verify.ts"
+import { auditQualifyingData } from "../attestation/protocol/qualifying-data.ts"
+import { auditAtJoin } from "../attestation/verify/audit.ts"
+import { verify } from "../attestation/verify/verify.ts"
+import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
+import {
+  cycle,
+  findingsOf as idsIn,
+  judge,
+  killBrokers,
+  payloadOf,
+  report,
+  startBroker,
+  until,
+} from "./broker-process.ts"
+import { activate, enrol, identityOf, Line, submit } from "./collector-attester.ts"
 import { Attester } from "./collector-chain.ts"
-import { type House, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
-import { byHand, treeAnew } from "./vault-house.ts"
+import { type House, invitationFrom, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
+import {
+  akHandle,
+  armAudit,
+  asked,
+  auditBy,
+  expectedOf,
+  type Machine,
+  measurement,
+  sealed,
+  startMachine,
+} from "./evidence-maker.ts"
+import { type Payload, writePayload } from "../attestation/protocol/evidence.ts"
+import { readInvitation } from "../attestation/protocol/invitation.ts"
+import { startSwtpm, type Swtpm } from "./swtpm.ts"
 
-const assay = (...args: string[]) => {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [join(import.meta.dirname, "../cli/assay.mjs"), ...args],
-    {
-      encoding: "utf8",
-      env: { ...process.env, NO_COLOR: "1" },
-    },
-  )
-  return { status, stdout, stderr, said: stdout + stderr }
+/** What anybody who may use the TPM can do: PCR 23 as if the last event had never been. */
+async function forgetLast(machine: Machine, events: readonly string[]): Promise<void> {
+  await machine.tpm.tool("tpm2_pcrreset", "23")
+  machine.forget()
+  await machine.append(await machine.epoch())
+  for (const event of events) await machine.append(measurement(event))
 }
 
-let attester: Attester
-let house: House
-let folder: string
-let configuration: string
+/** Somebody else's reading of the audit digest, which empties it. */
+const emptiedByOther = ({ tpm }: Machine): Promise<string> =>
+  tpm.tool("tpm2_getcommandauditdigest", "-c", akHandle, "-g", "sha256", "-m", "other.attest", "-s", "other.sig")
 
-const weights: Measurement = {
-  ...{ type: "assay.measurement.v1", source: "weights", subject: "tiny <b>model</b>", state: "present" },
-  facts: [["manifest", "ab".repeat(32)]],
+async function audited(machine: Machine, options = {}): Promise<VerifiedEvidence> {
+  const outcome = verify(await machine.attest({ audited: true, ...options }), expectedOf(machine))
+  if (!outcome.authentic) throw new Error(JSON.stringify(outcome.findings))
+  return outcome.evidence
 }
 
-beforeAll(async () => {
-  attester = await Attester.start()
-  await attester.machine.append(weights)
-  house = await startHouse(temporaryFolder())
-  configuration = join(house.folder, "collector.toml")
-  writeFileSync(configuration, `state = "${house.config.state}"\nruntime = "${house.config.runtime}"\n`)
-  const line = await attester.join(house)
-  await house.admin.call("reference-record", { attester: attester.attester, by: "Ada Lovelace", ignore: [] })
-  await attester.prove(line).catch(() => undefined)
-  await house.collector.stop()
-  folder = join(house.folder, "audit")
-  const written = audit(folder)
-  expect(written.status, written.said).toBe(0)
-}, 60_000)
-afterAll(async () => {
-  await house.stop()
-  await attester.stop()
-  removeFolder(house.folder)
-})
+const idsOf = (found: readonly { id: string }[]): string[] => found.map(({ id }) => id)
 
-const audit = (out: string) =>
-  assay("audit", "--model", weights.subject, "--from", "2026-01-01T00:00:00Z", "--out", out, "--config", configuration)
-const check = (path: string, ...more: string[]) => assay("audit", "verify", path, ...more)
-const script = (path: string) => {
-  const { status, stdout, stderr } = spawnSync("sh", [join(path, "verify.sh")], { encoding: "utf8" })
-  return { status, said: stdout + stderr }
-}
+describe("an audit beside its quote", () => {
+  let machine: Machine
+  beforeAll(async () => {
+    machine = await startMachine()
+    await armAudit(machine)
+  })
+  afterAll(() => machine.tpm.stop())
 
-test("as it was written it holds, for the command and for the script, with keys from elsewhere", () => {
-  const key = assay("vault", "key", "--config", configuration).stdout.trim()
-  const own = check(folder, "--log-key", key, "--result-key", join(folder, "results.pem"))
-  expect(own.said).not.toContain("FAIL")
-  expect(own.status, own.said).toBe(0)
-  const theirs = script(folder)
-  expect(theirs.said).not.toContain("FAIL")
-  expect(theirs.status, theirs.said).toBe(0)
-  const other = check(folder, "--log-key", "other+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx")
-  expect(other.status).toBe(2)
-})
-
-test("the report tells what ran and where nobody answered, without scripts and with nothing of a machine's as markup", () => {
-  const page = readFileSync(join(folder, "report.html"), "utf8")
-  expect(page).toContain("tiny &lt;b&gt;model&lt;/b&gt;")
-  expect(page).not.toMatch(/<b>model|<script|javascript:|src=|href=/i)
-  expect(page).toContain('class="hole"')
-  expect(page).toContain("nobody's")
-})
-
-/** A copy that somebody altered and whose list of sums they made anew. */
-function altered(change: (path: string) => void): string {
-  const copy = join(house.folder, "altered")
-  rmSync(copy, { recursive: true, force: true })
-  cpSync(folder, copy, { recursive: true })
-  change(copy)
-  const sums = "find . -type f ! -name SHA256SUMS -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS"
-  spawnSync("sh", ["-c", sums], { cwd: copy })
-  return copy
-}
-type Index = { leaves: { position: number; kind: string; file: string }[] }
-const evidenceOf = (path: string): string => join(path, "evidence", readdirSync(join(path, "evidence"))[0] ?? "")
-const withIndex = (path: string, change: (index: Index) => void): void => {
-  const index: Index = JSON.parse(readFileSync(join(path, "index.json"), "utf8"))
-  change(index)
-  writeFileSync(join(path, "index.json"), JSON.stringify(index))
-}
-
-describe("a folder in which", () => {
-  const changes: Record<string, (path: string) => void> = {
-    "a leaf was altered": path => {
-      const file = join(evidenceOf(path), "result.dsse.json")
-      writeFileSync(file, readFileSync(file, "utf8").replace(/"sig":"./, '"sig":"_'))
-    },
-    "a log was altered": path => {
-      const file = join(evidenceOf(path), "assay.cel")
-      writeFileSync(file, readFileSync(file, "utf8").replace("tiny", "huge"))
-    },
-    "two leaves were exchanged": path =>
-      withIndex(path, ({ leaves }) => {
-        const [a, b] = leaves
-        if (a && b) [a.file, b.file] = [b.file, a.file]
-      }),
-    "a leaf was appended": path => {
-      const [first] = readdirSync(join(path, "decisions"))
-      cpSync(join(path, "decisions", first ?? ""), join(path, "decisions/000000999-pin"))
-      for (const kind of ["leaf", "proof"])
-        cpSync(join(path, `vault/proofs/0.${kind}`), join(path, `vault/proofs/999.${kind}`))
-      withIndex(path, ({ leaves }) => leaves.push({ position: 999, kind: "pin", file: "decisions/000000999-pin" }))
-    },
-    "the checkpoint was altered": path => {
-      const file = join(path, "vault/checkpoint")
-      const [origin, size, ...rest] = readFileSync(file, "utf8").split("\n")
-      writeFileSync(file, [origin, Number(size) + 1, ...rest].join("\n"))
-    },
+  const found = async (options: object): Promise<string[]> => {
+    const outcome = verify(await machine.attest({ audited: true, ...options }), expectedOf(machine))
+    return idsOf(outcome.authentic ? outcome.evidence.findings : outcome.findings)
   }
-  test.each(Object.entries(changes))("%s is refused by both", (_, change) => {
-    const path = altered(change)
-    const own = check(path)
-    expect(own.status, own.said).toBe(4)
-    expect(own.stdout).toContain("FAIL")
-    const theirs = script(path)
-    expect(theirs.status, theirs.said).toBe(4)
+
+  test("M1 nothing was reset: nothing is found", async () => {
+    const { audit, findings } = await audited(machine)
+    expect(findings).toEqual([])
+    expect(audit).toMatchObject({ counter: expect.any(BigInt) })
   })
 
-  test("evidence was left out is refused, since the report tells of it", () => {
-    const path = altered(copy => {
-      const gone = evidenceOf(copy)
-      rmSync(gone, { recursive: true })
-      withIndex(copy, index => (index.leaves = index.leaves.filter(each => existsSync(join(copy, each.file)))))
-    })
-    const own = check(path)
-    expect(own.status, own.said).toBe(4)
-    expect(own.stdout).toContain("audit.json tells something else")
-  })
-
-  test("the report's data was altered is refused", () => {
-    const path = altered(copy => {
-      const file = join(copy, "audit.json")
-      writeFileSync(file, readFileSync(file, "utf8").replace(/"holes": \[[^]*\]/, '"holes": []'))
-    })
-    expect(check(path).status).toBe(4)
-  })
-})
-
-describe("a vault whose leaf was", () => {
-  const position = "(SELECT min(leaf) FROM evidence)"
-  const vaults: Record<string, string> = {
-    altered: `UPDATE leaf SET at = at + 1 WHERE position = ${position}`,
-    removed: `DELETE FROM leaf WHERE position = 0; UPDATE leaf SET position = position - 1; DELETE FROM kept WHERE position = 0;
-      UPDATE kept SET position = position - 1, base = base - 1; DROP TRIGGER evidence_no_update; UPDATE evidence SET leaf = leaf - 1`,
-    reordered: `UPDATE leaf SET position = -1 WHERE position = 0; UPDATE leaf SET position = 0 WHERE position = ${position};
-      UPDATE leaf SET position = ${position} WHERE position = -1`,
-    "appended, and told to be evidence": `INSERT INTO leaf SELECT (SELECT max(position) + 1 FROM leaf), kind, at, length, randomblob(32) FROM leaf
-        WHERE position = ${position};
-      INSERT INTO kept SELECT (SELECT max(position) FROM leaf), base, form, bytes FROM kept WHERE position = 0;
-      DROP TRIGGER evidence_no_update; UPDATE evidence SET leaf = (SELECT max(position) FROM leaf)`,
-  }
-  test.each(Object.entries(vaults))("%s by hand gives no folder that holds", (_, sql) => {
-    const state = join(house.folder, "state-altered")
-    rmSync(state, { recursive: true, force: true })
-    mkdirSync(state)
-    cpSync(house.config.state, state, { recursive: true })
-    const other = { config: { ...house.config, state } }
-    byHand(other, sql)
-    treeAnew(other)
-    const toml = join(house.folder, "altered.toml")
-    writeFileSync(toml, `state = "${state}"\nruntime = "${house.config.runtime}"\n`)
-    const out = join(house.folder, "audit-altered")
-    rmSync(out, { recursive: true, force: true })
-    const written = assay(
-      "audit",
-      "--model",
-      weights.subject,
-      "--from",
-      "2026-01-01T00:00:00Z",
-      "--out",
-      out,
-      "--config",
-      toml,
+  test("openssl verifies what tpm2_getcommandauditdigest states, which is what is read here", async () => {
+    const der = "-sha256 -verify ak.pem -signature audit.der audit.attest"
+    await machine.tpm.tool(
+      "tpm2_getcommandauditdigest",
+      "-c",
+      akHandle,
+      "-g",
+      "sha256",
+      "-f",
+      "plain",
+      ...["-m", "audit.attest", "-s", "audit.der"],
     )
-    if (written.status === 0) expect(check(out).status).toBe(4)
-    else expect(written.said).toMatch(/assay: error:/)
-    expect(assay("vault", "check", "--config", toml).status).toBe(4)
+    expect(await machine.tpm.tool("openssl", "dgst", ...der.split(" "))).toContain("Verified OK")
+  })
+
+  test("M2 an audit of another nonce, or of another quote, is no audit of this one", async () => {
+    expect(await found({ auditedOver: auditQualifyingData(asked.nonce, new Uint8Array([1])) })).toEqual([
+      "audit.unbound",
+    ])
+    expect(await found({ auditedOver: auditQualifyingData(new Uint8Array(32), new Uint8Array([1])) })).toEqual([
+      "audit.unbound",
+    ])
+    expect(await found({ auditedOver: new Uint8Array(32) })).toEqual(["audit.unbound"])
+  })
+
+  test("C9 an audit with a bit changed anywhere is refused", async () => {
+    let payload: Payload | undefined
+    await audited(machine, { alterPayload: (made: Payload) => (payload = made) })
+    const audit = payload?.quote.audit
+    if (!payload || !audit) throw new Error("no audit")
+    const bytes = fromBase64(audit.attest)
+    for (let at = 0; at < bytes.length; at++) {
+      const attest = toBase64(bytes.with(at, (bytes[at] ?? 0) ^ 1))
+      const altered = writePayload({ ...payload, quote: { ...payload.quote, audit: { ...audit, attest } } })
+      const outcome = verify(
+        sealed(altered, machine.keys.evidenceKey, machine.evidenceSecret, machine.log()),
+        expectedOf(machine),
+      )
+      expect(outcome.authentic ? [] : outcome.findings.map(({ id }) => id), `byte ${at}`).toContain("audit.signature")
+    }
+  })
+
+  test("M3 quote and audit of two epochs are refused, though the audit is of this very quote", async () => {
+    expect(await found({ beforeAudit: () => cycle(machine.tpm, "suspend") })).toEqual(["audit.unbound"])
+    machine.forget()
+    await machine.append(await machine.epoch("resume"))
+    expect(await found({})).toEqual([])
+  })
+
+  test("an audit of another list of commands is none, and a list that the TPM did not sign is refused", async () => {
+    await machine.tpm.tool("tpm2_setcommandauditstatus", "0x182")
+    await emptiedByOther(machine)
+    const listing = (commands: number[]) => ({
+      alterPayload: (payload: Payload): Payload => ({
+        ...payload,
+        quote: { ...payload.quote, audit: payload.quote.audit && { ...payload.quote.audit, commands } },
+      }),
+    })
+    expect((await audited(machine, listing([0x13d, 0x140, 0x182]))).audit).toBe("unavailable")
+    expect(await found({})).toEqual(["audit.unbound"])
+    await machine.tpm.tool("tpm2_setcommandauditstatus", "-c", "0x182")
+    await emptiedByOther(machine)
   })
 })
 
-test("C39 whatever a machine says is text in the report", () => {
-  const hostile = `<img src=x onerror=alert(1)>"'&\u202e`
-  expect(escaped(hostile)).toBe("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;\\u202e")
-  const summary = summarise({ model: hostile, from: 0, to: 1000, stale: 10 }, [])
-  const ground = {
-    origin: hostile,
-    size: 1,
-    root: hostile,
-    witnesses: [hostile],
-    stamped: false,
-    made: hostile,
-    decisions: [],
+describe("against what was seen before", () => {
+  let machine: Machine
+  let before: bigint
+  beforeAll(async () => {
+    machine = await startMachine()
+    await armAudit(machine)
+    const { audit } = await audited(machine)
+    before = audit === "unavailable" ? 0n : audit.counter
+  })
+  afterAll(() => machine.tpm.stop())
+
+  const against = (evidence: VerifiedEvidence, audit: bigint | "unavailable"): string[] =>
+    [...evidence.findings, ...auditContinuity(audit, evidence)].map(({ id }) => id)
+
+  test("M4 the counter that was seen before is no finding, and no audit was armed says nothing", async () => {
+    const evidence = await audited(machine)
+    expect(against(evidence, before)).toEqual([])
+    expect(against(evidence, "unavailable")).toEqual([])
+  })
+
+  test("M1 an audit that was armed before and is not shown now may hide anything", async () => {
+    expect(against(await audited(machine, { audited: false }), before)).toEqual(["pcr.reset-possible"])
+  })
+
+  test("M4 PCR 23 reset and rewritten: the digest is not empty, the counter has moved", async () => {
+    await machine.append(measurement("bad"))
+    await forgetLast(machine, ["good"])
+    expect(against(await audited(machine), before)).toEqual(["pcr.reset-possible", "pcr.reset-possible"])
+  })
+
+  test("M4 the digest emptied by somebody else's read: the counter tells, for as long as the epoch lasts", async () => {
+    await forgetLast(machine, ["good"])
+    await emptiedByOther(machine)
+    for (let i = 0; i < 2; i++) expect(against(await audited(machine), before)).toEqual(["pcr.reset-possible"])
+  })
+
+  test("M4 disarmed, reset and armed again: the counter tells", async () => {
+    const { audit } = await audited(machine)
+    await machine.tpm.tool("tpm2_setcommandauditstatus", "-c", "0x13d")
+    await emptiedByOther(machine)
+    await forgetLast(machine, ["better"])
+    await armAudit(machine)
+    expect(against(await audited(machine), audit === "unavailable" ? audit : audit.counter)).toEqual([
+      "pcr.reset-possible",
+    ])
+  })
+})
+
+describe("a broker", () => {
+  let tpm: Swtpm
+  beforeAll(async () => {
+    tpm = await startSwtpm()
+  })
+  afterAll(async () => {
+    await killBrokers()
+    await tpm.stop()
+  })
+
+  test("M1 arms command audit when it joins, not before, and states it with every quote", async () => {
+    const broker = startBroker(tpm)
+    expect(payloadOf((await report(broker)).envelope).quote.audit).toBeNull()
+    const secret = new Uint8Array(32).fill(7)
+    const { audit } = await broker.call("audit", { secret: toBase64(secret) })
+    const { identity } = await broker.call("identity", {})
+    const ak = fromBase64(identity.akPublic)
+    expect(auditAtJoin(audit, ak, secret)).toMatchObject({ counter: expect.any(BigInt) })
+    expect(auditAtJoin(audit, ak, new Uint8Array(32)), "another joining").toHaveProperty("faults")
+    const { envelope } = await report(broker)
+    expect(payloadOf(envelope).quote.audit?.commands).toEqual([0x13d, 0x140])
+    expect(idsIn(await judge(broker, envelope))).toEqual([])
+    await tpm.tool("tpm2_pcrreset", "16")
+    expect(idsIn(await judge(broker, (await report(broker)).envelope))).toEqual(["pcr.reset-possible"])
+  })
+
+  test("M1 does without where the owner has taken the owner's authorisation", async () => {
+    const owned = await startSwtpm()
+    try {
+      await owned.tool("tpm2_changeauth", "-c", "owner", "secret")
+      const broker = startBroker(owned)
+      expect(await broker.call("audit", { secret: toBase64(new Uint8Array(32)) })).toEqual({ audit: null })
+      await until(() => broker.said().includes("command audit of TPM2_PCR_Reset cannot be armed"))
+      expect(payloadOf((await report(broker)).envelope).quote.audit).toBeNull()
+      broker.kill("SIGKILL")
+      await broker.ended
+    } finally {
+      await owned.stop()
+    }
+  })
+})
+
+describe("at a collector", () => {
+  let folder: string
+  let house: House
+  beforeAll(async () => {
+    folder = temporaryFolder()
+    house = await startHouse(folder)
+  })
+  afterAll(async () => {
+    await house.stop()
+    removeFolder(folder)
+  })
+
+  const shown = async (one: Attester) => {
+    const { answer, standing } = await house.admin.call("status", { attester: one.attester })
+    return { ids: answer?.findings.map(({ id }) => id) ?? [], state: standing.state }
   }
-  expect(reportOf(summary, ground, [])).not.toContain("<img")
+
+  /** Joins as the broker does: with the audit stated over the secret, or without. */
+  async function join(one: Attester, how: "armed" | "not armed"): Promise<Line> {
+    const { machine } = one
+    if (how === "not armed") return enrol(machine, await invitationFrom(house))
+    await armAudit(machine)
+    const { token, port } = readInvitation(await invitationFrom(house))
+    const line = await Line.dial(port)
+    await line.send({ type: "enrol", invitation: toBase64(token), identity: identityOf(machine), label: "gpu-1" })
+    const secret = await activate(machine, await line.next("credential"))
+    const over = { audited: true, auditedOver: auditQualifyingData(secret, new Uint8Array(0)) }
+    const audit = await auditBy(machine.tpm, new Uint8Array(0), over)
+    await line.send({ type: "activated", secret: toBase64(secret), audit })
+    await line.next("enrolled")
+    return line
+  }
+
+  /** Asks as an operator, and answers. */
+  async function challenged(one: Attester, line: Line, options = {}): Promise<void> {
+    const asking = house.admin.call("challenge", { attester: one.attester, depth: "quick" })
+    const challenge = await line.next("challenge")
+    await submit(line, challenge.id, await one.answer(line, challenge, options))
+    await line.next("acknowledged")
+    await asking
+  }
+
+  test("M1 M4 without audit a bad event that nobody saw is dropped unseen; with it the reset is found until the next epoch", async () => {
+    for (const how of ["not armed", "armed"] as const) {
+      const one = await Attester.start(how === "armed" ? "second" : "first")
+      try {
+        const options = { audited: how === "armed" }
+        const line = await join(one, how)
+        await one.machine.append(measurement("bad"))
+        await forgetLast(one.machine, ["good"])
+        await emptiedByOther(one.machine)
+        await one.prove(line, options)
+        const { ids, state } = await shown(one)
+        expect(ids.includes("audit.unavailable"), how).toBe(how === "not armed")
+        expect(ids.includes("pcr.reset-possible"), how).toBe(how === "armed")
+        expect(state).toBe(how === "armed" ? "contraindicated" : "warning")
+        if (how === "not armed") continue
+        await challenged(one, line, options)
+        expect((await shown(one)).ids, "as long as the epoch lasts").toContain("pcr.reset-possible")
+        await cycle(one.machine.tpm, "reboot")
+        one.machine.forget()
+        await one.machine.append(await one.machine.epoch("boot"))
+        await challenged(one, line, options)
+        expect((await shown(one)).ids).not.toContain("pcr.reset-possible")
+        expect((await shown(one)).state).toBe("warning")
+      } finally {
+        await one.stop()
+      }
+    }
+  })
+
+  test("M4 an audit of another joining lets nobody in", async () => {
+    const one = await Attester.start("second")
+    try {
+      await armAudit(one.machine)
+      const { token, port } = readInvitation(await invitationFrom(house))
+      const line = await Line.dial(port)
+      const identity = identityOf(one.machine)
+      await line.send({ type: "enrol", invitation: toBase64(token), identity, label: "gpu-1" })
+      const secret = await activate(one.machine, await line.next("credential"))
+      const audit = await auditBy(one.machine.tpm, new Uint8Array(0), { audited: true })
+      await line.send({ type: "activated", secret: toBase64(secret), audit })
+      expect((await line.ending()).reason).toContain("the command audit is not of this joining: audit.unbound")
+    } finally {
+      await one.stop()
+    }
+  })
 })
