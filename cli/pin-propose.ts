@@ -5,10 +5,19 @@ import { changesOf } from "../attestation/appraise/change.ts"
 import { bootOf, type Material, materialOf } from "../attestation/pins/force.ts"
 import { lineageOf, type PinEntry, type PolicyEntry } from "../attestation/pins/lineage.ts"
 import { textDigest } from "../attestation/pins/note.ts"
-import { type Excepted, type Ignored, lineOf, type Pin, readPin, writePin } from "../attestation/pins/pin.ts"
+import {
+  type Excepted,
+  type Ignored,
+  lineOf,
+  type Pin,
+  type PinnedLayer,
+  readPin,
+  writePin,
+} from "../attestation/pins/pin.ts"
 import { type Policy, type Role, roles } from "../attestation/pins/policy.ts"
 import { measurementsOf, readReference, type Reference } from "../attestation/pins/reference.ts"
 import { isOrigin } from "../attestation/pins/statement.ts"
+import { type Provenance, provenanceDigest } from "../attestation/pins/layers/provenance.ts"
 import { readBounded } from "./bundle.ts"
 import { command } from "./command.ts"
 import { configOf } from "./configuration.ts"
@@ -16,6 +25,7 @@ import { Problem } from "./exit.ts"
 import { moment, text } from "./given.ts"
 import { approvedAt, openKey, readKey, writeSigned } from "./governance.ts"
 import { askOffice, type Office, whichAttester, whole } from "./office.ts"
+import { recordIn } from "./provenance.ts"
 import { type Output, plain, remark } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
@@ -31,6 +41,7 @@ const given = z.object({
   ignore: z.array(text).default([]),
   except: z.array(text).default([]),
   regression: text.optional(),
+  model: z.array(text).default([]),
   out: text,
   config: text.optional(),
 })
@@ -54,6 +65,7 @@ export const pinPropose = command({
     ["--ignore <source...>", "do not judge this source, or source/subject"],
     ["--except <source/fact...>", "leave this fact out: it differs from machine to machine"],
     ["--regression <file>", "the report of what it was tested with"],
+    ["--model <folder...>", "what assay model add wrote: whose word besides the firm's there is for the weights"],
     ["--origin <origin>", "which pins (default: the only ones that the policy governs)"],
     ["--out <file>", "where to write the proposal"],
     configOf("collector"),
@@ -97,7 +109,8 @@ async function drafted(office: Office, options: Given, proposed: string, now: nu
   const before = own.at(-1)
   const material = materialOf([...(earlier ? [earlier] : []), reference], own)
   const regression = options.regression === undefined ? null : await digestOfFile(options.regression)
-  const proposal = pinOf(options, { origin, policy, proposed, now, own, reference, regression })
+  const drawn = pinOf(options, { origin, policy, proposed, now, own, reference, regression })
+  const proposal = { ...drawn, layers: await layersFor(options.model, drawn, before) }
   return { proposal, before, material, policy }
 }
 
@@ -147,7 +160,40 @@ function pinOf(options: Given, { origin, policy, proposed, now, own, reference, 
     rollback: last ? { version: last.pin.version, digest: last.digest } : null,
     owners: ownersOf(options.owner, last, policy.policy),
     lines: judged.map(each => lineOf(each, except)),
+    layers: [],
   }
+}
+
+/** The layers of models that were added, and of those that are pinned as they were before. */
+async function layersFor(folders: readonly string[], pin: Pin, before: PinEntry | undefined): Promise<PinnedLayer[]> {
+  const pinned = (subject: string, digest: string): boolean =>
+    pin.lines.some(line => line.kind === "weights" && line.subject === subject && line.digest === digest)
+  const added: PinnedLayer[] = []
+  for (const folder of folders) {
+    const { record } = await recordIn(folder)
+    if (!pinned(record.model, record.manifest))
+      throw new Problem(
+        "failed",
+        `the machine does not measure weights called ${plain(record.model, 128)} with the manifest in ${folder}`,
+        "add the model under the name that the agent's configuration gives it, from the bytes that are to be run",
+      )
+    added.push(...layersOf(record))
+  }
+  const same = (before?.pin.lines ?? []).filter(
+    ({ kind, subject, digest }) => kind === "weights" && pinned(subject, digest),
+  )
+  const kept = (before?.pin.layers ?? []).filter(
+    ({ subject }) => same.some(line => line.subject === subject) && !added.some(each => each.subject === subject),
+  )
+  return [...added, ...kept]
+}
+
+function layersOf(record: Provenance): PinnedLayer[] {
+  return record.layers.flatMap(({ layer, signature, authority, bytes }): PinnedLayer[] => {
+    if (layer === "firm") return []
+    const verdicts = { signature: signature.verdict, authority: authority.verdict, bytes: bytes.verdict }
+    return [{ subject: record.model, layer, ...verdicts, record: provenanceDigest(record) }]
+  })
 }
 
 function ownersOf(given: readonly string[], last: PinEntry | undefined, { roles: able }: Policy): Pin["owners"] {

@@ -72,7 +72,7 @@ export const pin = (change: Partial<Pin> = {}): Pin => ({
   ...{ change: "CHG-2", proposed: "ada", version: 1, rollback: null, regression: null },
   owners: { weights: "ada", runtime: "grace", key: "mei" },
   lines: [line("weights", "llama", "a"), line("driver", "nvidia", "b")],
-  ...{ ignore: [], except: [] },
+  ...{ layers: [], ignore: [], except: [] },
   ...change,
 })
 

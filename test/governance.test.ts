@@ -48,6 +48,12 @@ describe("a text that people sign", () => {
         line("cuda", "ein Wort, 100 % größer", "b"),
         { ...line("cuda", "-", "c"), part: "2" },
       ],
+      layers: [
+        {
+          ...{ subject: "", layer: "publisher", signature: "not checked", authority: "not accepted", bytes: "partly" },
+          record: "f".repeat(64),
+        },
+      ],
       ignore: [
         { kind: "loaded", subject: null },
         { kind: "driver", subject: "nvidia/0000:01:00.0" },

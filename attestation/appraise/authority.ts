@@ -4,6 +4,7 @@
  */
 import type { InForce } from "../pins/force.ts"
 import type { CertificationEntry, PinEntry, PolicyEntry } from "../pins/lineage.ts"
+import { layerNames } from "../pins/pin.ts"
 import { type CustodyClass, nameIn } from "../pins/policy.ts"
 import { keyIdOf } from "../protocol/dsse.ts"
 import type { VerifiedEvidence } from "../verify/verify.ts"
@@ -35,7 +36,7 @@ export type Grounds = {
   readonly endorsement: Endorsement
 }
 
-const answer = (name: string, word: string): Answer => ({ name: plainLine(name, 256), word: plainLine(word, 256) })
+const answer = (name: string, word: string): Answer => ({ name: plainLine(name, 256), word: plainLine(word, 512) })
 
 /** The three answers for `evidence` whose parts were judged as `components`. */
 export const authorityFor = (
@@ -55,8 +56,23 @@ function hashAnswer({ policy, force }: Grounds, components: readonly Component[]
   if (!policy || !entry || weights?.tier !== "affirming") return null
   if (!entry.pin.lines.some(({ kind }) => kind === "weights")) return null
   const owner = nameIn(policy.policy, entry.pin.owners.weights)
-  return answer(owner, `the firm's manifest, pinned in ${versionOf(entry)}, answers for the weights`)
+  return answer(
+    owner,
+    `the firm's manifest, pinned in ${versionOf(entry)}; ${layerNames.map(layerOf(entry)).join("; ")}`,
+  )
 }
+
+/** What publisher or ecosystem said when the weights were taken over, verdict by verdict; the worst where there are several models. */
+const layerOf =
+  ({ pin }: PinEntry) =>
+  (name: (typeof layerNames)[number]): string => {
+    const models = new Set(pin.lines.filter(({ kind }) => kind === "weights").map(({ subject }) => subject))
+    const said = pin.layers.filter(({ layer }) => layer === name)
+    const silent = [...models].filter(model => !said.some(({ subject }) => subject === model)).length
+    if (said.length === 0) return `no ${name}'s word`
+    const verdicts = new Set(said.map(each => `signature ${each.signature}, ${each.authority}, bytes ${each.bytes}`))
+    return `${name}: ${[...verdicts].join(" / ")}${silent > 0 ? `; none for ${silent} of ${models.size} models` : ""}`
+  }
 
 const versionOf = ({ terms, pin, kind }: PinEntry): string =>
   `${terms.origin} ${pin.version}${kind === "rollback" ? " (rolled back to)" : ""}`

@@ -21,7 +21,7 @@ const found = z.strictObject({
 const component = z.strictObject({ name: line(64), tier: z.enum(tiers), says: line(1024), findings: z.array(found) })
 
 /** An answer to one of the three questions of authority, or null: nobody's. */
-const authority = z.strictObject({ name: line(256), word: line(256) }).nullable()
+const authority = z.strictObject({ name: line(256), word: line(512) }).nullable()
 
 const custody = z.strictObject({
   signs: line(64),

@@ -32,6 +32,20 @@ export type PinLine = {
   readonly digest: string
 }
 
+/** What one layer said of weights when they were taken over (`layers/provenance.ts`), and the digest of the record that holds it. */
+export type PinnedLayer = {
+  readonly subject: string
+  readonly layer: (typeof layerNames)[number]
+  readonly signature: (typeof signatureVerdicts)[number]
+  readonly authority: (typeof authorityVerdicts)[number]
+  readonly bytes: (typeof bytesVerdicts)[number]
+  readonly record: string
+}
+export const layerNames = ["publisher", "ecosystem"] as const
+const signatureVerdicts = ["valid", "invalid", "unsigned", "not checked"] as const
+const authorityVerdicts = ["accepted", "not accepted"] as const
+const bytesVerdicts = ["match", "partly", "differ", "not checked"] as const
+
 /** What is not judged: a source, or one subject of it. */
 export type Ignored = { readonly kind: string; readonly subject: string | null }
 /** Facts of this name, of this source, that are left out of what is digested: what differs from machine to machine. */
@@ -64,6 +78,8 @@ export type Pin = Terms & {
   /** digest of the report of what it was tested with */
   readonly regression: string | null
   readonly lines: readonly PinLine[]
+  /** whose word besides the firm's there is for the weights among the lines */
+  readonly layers: readonly PinnedLayer[]
   readonly ignore: readonly Ignored[]
   readonly except: Exceptions
 }
@@ -83,8 +99,13 @@ export function readPin(text: string): Pin {
     regression: orNone(lines.one("regression"), readDigest),
     ignore: lines.all("ignore").map(readIgnored),
     except: lines.all("except").map(readExcepted),
+    layers: lines.all("layer").map(readLayer),
     lines: lines.left.map(readPinLine),
   }
+  const strange = pin.layers.find(
+    each => !pin.lines.some(line => line.kind === "weights" && line.subject === each.subject),
+  )
+  if (strange) throw new Malformed(`a layer speaks of ${strange.subject}, which is not pinned`)
   if (pin.lines.length === 0) throw new Malformed("a pin of nothing pins nothing")
   if (writePin(pin) !== text) throw new Malformed("its lines are not in the order that a pin has")
   return pin
@@ -101,6 +122,7 @@ export const writePin = (pin: Pin): string =>
       ...roles.map((role): Line => ["owner", `${role} ${pin.owners[role]}`]),
       ["regression", noneOr(pin.regression, writeDigest)],
       ...pin.lines.map((line): Line => [line.kind, writePinLine(line)]),
+      ...pin.layers.map((layer): Line => ["layer", writeLayer(layer)]),
       ...pin.ignore.map(
         ({ kind, subject }): Line => ["ignore", [kind, ...(subject === null ? [] : [encoded(subject)])].join(" ")],
       ),
@@ -167,6 +189,26 @@ function readPinLine([kind, rest]: Line): PinLine {
 
 const writePinLine = ({ subject, part, digest }: PinLine): string =>
   [encoded(subject), ...(part === null ? [] : ["part", part]), writeDigest(digest)].join(" ")
+
+/** "llama publisher valid accepted match sha256:…"; a verdict of two words has a hyphen between them. */
+function readLayer(rest: string): PinnedLayer {
+  const [subject = "", layer, signature, authority, bytes, digest = "", ...more] = rest.split(" ")
+  const one = <const T extends string>(of: readonly T[], word: string | undefined): T => {
+    const found = of.find(each => each.replace(" ", "-") === word)
+    if (found === undefined || more.length > 0)
+      throw new Malformed(`"layer ${rest}" is not: subject, layer, verdicts, digest`)
+    return found
+  }
+  return {
+    ...{ subject: decoded(subject), layer: one(layerNames, layer), signature: one(signatureVerdicts, signature) },
+    ...{ authority: one(authorityVerdicts, authority), bytes: one(bytesVerdicts, bytes), record: readDigest(digest) },
+  }
+}
+
+function writeLayer({ subject, layer, signature, authority, bytes, record }: PinnedLayer): string {
+  const verdicts = [signature, authority, bytes].map(each => each.replace(" ", "-"))
+  return [encoded(subject), layer, ...verdicts, writeDigest(record)].join(" ")
+}
 
 function readIgnored(rest: string): Ignored {
   const [kind = "", subject, ...more] = rest.split(" ")
