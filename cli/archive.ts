@@ -37,16 +37,9 @@ export const exportCommand = command({
     json: flag,
   }),
   run: async ({ attester, out, evidence, config, json }, terminal) => {
-    const { kept, logs } = await askOffice(config, async office => {
-      const named = await whichAttester(office, attester)
-      const found = await office.call("export", { attester: named, evidence })
-      const { evidence: digest } = found
-      const own = await whole(offset => office.call("log", { evidence: digest, offset }))
-      const logs = new Map([["assay", own]])
-      for (const name of found.bootLogs)
-        logs.set(name, await whole(offset => office.call("boot-log", { evidence: digest, name, offset })))
-      return { kept: found, logs }
-    })
+    const { kept, logs } = await askOffice(config, async office =>
+      exportedFrom(office, await whichAttester(office, attester), evidence),
+    )
     await writeBundle(out, { envelope: fromBase64(kept.envelope), logs }, kept.identity)
     await writeFile(join(out, "result.dsse.json"), fromBase64(kept.result))
     if (json) writeJsonLine(terminal, { evidence: kept.evidence, received: kept.received, folder: out })
@@ -59,3 +52,15 @@ export const exportCommand = command({
     return "good"
   },
 })
+
+type Office = Parameters<Parameters<typeof askOffice>[1]>[0]
+
+/** Evidence that the collector kept, with the logs that it names. */
+export async function exportedFrom(office: Office, attester: string, evidence: string) {
+  const kept = await office.call("export", { attester, evidence })
+  const { evidence: digest } = kept
+  const logs = new Map([["assay", await whole(offset => office.call("log", { evidence: digest, offset }))]])
+  for (const name of kept.bootLogs)
+    logs.set(name, await whole(offset => office.call("boot-log", { evidence: digest, name, offset })))
+  return { kept, logs }
+}

@@ -1,6 +1,7 @@
 /** Which commands are there? One row each, in the order in which a person meets them. */
 import { agent } from "./agent.ts"
 import { exportCommand } from "./archive.ts"
+import { explain } from "./explain.ts"
 import { attesters, retire } from "./attesters.ts"
 import { keyCertify } from "./certify.ts"
 import { auditCommand, auditVerify } from "./audit.ts"
@@ -48,6 +49,7 @@ export const commands: readonly Command[] = [
   attesters,
   retire,
   challenge,
+  explain,
   referenceRecord,
   referenceShow,
   clear,

@@ -5,6 +5,7 @@
 import { createPublicKey } from "node:crypto"
 import { z } from "zod"
 import { type Appraisal, appraise, type Context, type Tier } from "../attestation/appraise/appraise.ts"
+import { gradesOf } from "../attestation/appraise/grades.ts"
 import { loadedFiles } from "../attestation/appraise/loaded.ts"
 import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
 import { continuity } from "../attestation/verify/continuity.ts"
@@ -195,7 +196,21 @@ function writeGrounds(out: Output, evidence: VerifiedEvidence, { asked, referenc
   const { resetCount, restartCount } = quote.clock
   row(out, "whole", `${out.style("good", "yes")}  ${evidence.events.length} records replay to PCR ${body.logPcr}`)
   row(out, "epoch", `reset ${resetCount}, restart ${restartCount}, as quoted`)
+  writeGrades(out, evidence)
   if (reference !== "none recorded") writeReferenceRow(out, reference, body.attester)
+}
+
+/** How much of what the agent says of files the kernel says too; nothing where there is no log of the kernel's. */
+function writeGrades(out: Output, evidence: VerifiedEvidence): void {
+  if (typeof evidence.platform.ima === "string") return
+  const { facts, agent } = gradesOf(evidence)
+  const measured = facts.filter(({ grade }) => grade === "kernel-measured").length
+  row(out, "graded", `${measured} of ${facts.length} digests kernel-measured, the others self-reported`)
+  row(
+    out,
+    "agent",
+    agent === "kernel-measured" ? "its interpreter is kernel-measured" : "its interpreter is not in the kernel's log",
+  )
 }
 
 const stale = (out: Output): string =>
@@ -228,6 +243,7 @@ export function forScripts({ outcome, appraisal, reference, asked, attesterPinne
     tier: appraisal.tier,
     components: appraisal.components.map(each => ({ ...each, findings: each.findings.map(told) })),
     loaded: loadedFiles(outcome.evidence),
+    grades: gradesOf(outcome.evidence),
     findings: appraisal.findings.map(told),
   }
 }

@@ -1,7 +1,10 @@
 /** Six machines that were booted in a virtual machine, with quotes by their own TPMs: what do the logs prove, and what is found? */
 import { describe, expect, test } from "vitest"
 import { judgeBoot } from "../attestation/appraise/boot.ts"
+import { gradesOf } from "../attestation/appraise/grades.ts"
+import { placeOf } from "../attestation/appraise/places.ts"
 import { propose, type Reference } from "../attestation/pins/reference.ts"
+import { type LogEvent, readEvent } from "../attestation/protocol/event.ts"
 import { quote as quoteCodec } from "../attestation/tcg/attest.ts"
 import { readCertificate } from "../attestation/tcg/certificate.ts"
 import { readEkCertificate, whyNotEndorsing } from "../attestation/tcg/ek-certificate.ts"
@@ -87,6 +90,41 @@ const found = (machine: string, reference: Reference): Finding[] =>
   judgeBoot(platform(machine), reference).flatMap(({ findings }) => findings)
 const told = (all: readonly Finding[]): [string, string, string, string][] =>
   all.map(({ id, component, seen, wanted }) => [id, component, seen, wanted])
+
+describe("where a finding comes from", () => {
+  test("the event of the firmware log, as tpm2_eventlog numbers it, and the entry of IMA's", () => {
+    const logs = logsOf(changedLine)
+    const [parameter] = found(changedLine, referenceOf(ordinary)).filter(({ id }) => id === "boot.command-line")
+    const place = parameter && placeOf(parameter, logs)
+    const [, number = "0"] = /^event (\d+) of the firmware log, PCR 8$/.exec(place ?? "") ?? []
+    const yaml = Buffer.from(fileOf(changedLine, "eventlog.yaml")).toString()
+    const event = yaml.split("- EventNum: ").find(each => each.startsWith(`${number}\n`)) ?? ""
+    expect(event).toContain("iommu=off")
+    const [violation] = found(violations, referenceOf(violations))
+    const [, first = "0", second = "0"] =
+      /^entries (\d+), (\d+) of the IMA log/.exec(placeOf(violation!, logsOf(violations)) ?? "") ?? []
+    const lines = Buffer.from(fileOf(violations, "ima.ascii")).toString().split("\n")
+    for (const each of [first, second]) expect(lines[Number(each) - 1]).toMatch(/^10 0{40} /)
+  })
+
+  test("a grade is the kernel's only where the digest stands in its log", () => {
+    const { files } = platform(ordinary)
+    const [path, spoken] = filesOf(files).find(([each]) => each === "/opt/agent/node") ?? ["", ""]
+    expect(path).toBe("/opt/agent/node")
+    const [, digest = ""] = spoken.split(":")
+    const measured = (sha256: string): LogEvent => ({
+      ...{ type: "assay.measurement.v1", source: "agent", subject: "interpreter", state: "present" },
+      facts: [["sha256", sha256]],
+    })
+    const grade = (sha256: string, from: Platform["files"]) =>
+      gradesOf({ events: [measured(sha256)], platform: { files: from } })
+    expect(grade(digest, files)).toMatchObject({ agent: "kernel-measured", facts: [{ grade: "kernel-measured" }] })
+    expect(grade("00".repeat(32), files)).toMatchObject({ agent: "self-reported", facts: [{ grade: "self-reported" }] })
+    expect(grade(digest, platform(replaced).files)).toMatchObject({ agent: "self-reported" })
+    const graded = JSON.stringify({ ...measured(digest), grade: "kernel-measured" })
+    expect(() => readEvent(graded)).toThrow("grade")
+  })
+})
 
 describe("compared with what was recorded of an ordinary boot", () => {
   test("the same boot is as recorded", () => {

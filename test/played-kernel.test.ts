@@ -2,7 +2,7 @@
  * Do the logs of a boot come through whole, from the kernel's files to the verdict? A real software TPM, extended as the boots of
  * six machines extended theirs; our agent and our collector; and each real source changed, with the finding that appears.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
@@ -19,16 +19,19 @@ import { judgeBoot } from "../attestation/appraise/boot.ts"
 import { readResult } from "../attestation/appraise/result.ts"
 import { propose, type Reference } from "../attestation/pins/reference.ts"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
+import type { BootLogName } from "../attestation/protocol/evidence.ts"
 import { readInvitation } from "../attestation/protocol/invitation.ts"
 import { bootMeasurements } from "../attestation/verify/boot-lines.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
 import { filesOf } from "../attestation/verify/ima-files.ts"
 import { type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
 import { fromBase64, fromHex } from "../attestation/wire/text.ts"
+import { writeBundle } from "../cli/bundle.ts"
 import { bootedMachines, fileOf, logsOf } from "./booted-machine.ts"
 import { type BrokerProcess, cycle, killBrokers, startBroker } from "./broker-process.ts"
 import { type House, invitationFrom, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
 import { imaEntries, PlayedKernel } from "./played-kernel.ts"
+import { record } from "./recorder.ts"
 import { startSwtpm, type Swtpm } from "./swtpm.ts"
 
 const pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 23]
@@ -326,6 +329,36 @@ describe("through a collector", () => {
     expect(boot_).toEqual(same[0])
     expect(files?.slice(0, 3)).toEqual(["files", "contraindicated", "proven, not as recorded"])
     expect(files?.[3]).toEqual(expect.arrayContaining(["files.module", "files.replaced"]))
+  })
+
+  test("why it is red is told as differences, with the entries that say so", async () => {
+    const kept = await house.admin.call("export", { attester: await one(), evidence: "newest" })
+    const bundle = join(folder, "bundle")
+    const whole = async (name: BootLogName) =>
+      fromBase64((await house.admin.call("boot-log", { evidence: kept.evidence, name, offset: 0 })).bytes)
+    const own = fromBase64((await house.admin.call("log", { evidence: kept.evidence, offset: 0 })).bytes)
+    const logs = new Map([
+      ["assay", own],
+      ["firmware", await whole("firmware")],
+      ["ima", await whole("ima")],
+    ])
+    await writeBundle(bundle, { envelope: fromBase64(kept.envelope), logs }, kept.identity)
+    writeFileSync(join(bundle, "result.dsse.json"), fromBase64(kept.result))
+    const { exit, out } = await record(["explain", bundle])
+    expect(exit).toBe(0)
+    expect(out).toMatch(/verdict +contraindicated/)
+    const entries = imaEntries(await whole("ima")).length
+    const module = "/usr/lib/modules/6.1.0-50-amd64/kernel/drivers/net/dummy.ko"
+    expect(out.replace(/\s+/g, " ")).toMatch(
+      new RegExp(
+        `files.module a kernel module .*${module} expected a file of the list came sha256:[0-9a-f]+ where entry \\d+ of the IMA log`,
+      ),
+    )
+    const { findings } = JSON.parse((await record(["explain", bundle, "--json"])).out) as {
+      findings: { id: string; place: string }[]
+    }
+    const places = findings.filter(({ id }) => id === "files.module").map(({ place }) => place)
+    expect(places).toContain(`entry ${entries} of the IMA log, PCR 10`)
   })
 
   test("what is exported holds the logs, byte for byte", async () => {
