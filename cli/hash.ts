@@ -7,11 +7,12 @@ import { availableParallelism } from "node:os"
 import { z } from "zod"
 import { alarmText } from "../agent/hash/again.ts"
 import { DigestCache, ownCache } from "../agent/hash/cache.ts"
-import { confirmDifference, type FlatModel, flatModelWith } from "../agent/hash/check.ts"
+import { confirmDifference, type FlatModel, flatModelWith, placesOf } from "../agent/hash/check.ts"
 import { claimsOf, type ModelClaims } from "../agent/hash/claims.ts"
 import { Hasher, type HasherSettings } from "../agent/hash/hasher.ts"
 import { type HashedModel, hashModelWith } from "../agent/hash/model.ts"
 import { allowWiderInstructions } from "../agent/hash/revectorize.ts"
+import type { Stretch } from "../wasm/records.ts"
 import { readBounded } from "./bundle.ts"
 import { asJson, command } from "./command.ts"
 import { type Exit, Problem } from "./exit.ts"
@@ -46,7 +47,8 @@ export const hash = command({
   teaches:
     "Reads every file of a model once and makes two digests of each: SHA-256 and fs-verity. stdout is the manifest, to the " +
     "byte what sha256sum prints over the files in byte order of their paths; the SHA-256 of the manifest is the model's digest. " +
-    "Files that nobody has written to since they were hashed last are not read again, unless --full is given.",
+    "Files that nobody has written to since they were hashed last are not read again, unless --full is given. --check says which 512 KiB of a file differ, " +
+    "if its wanted contents were hashed here before.",
   takes: [["<path>", "a file, a folder with all files of one model, or ollama:<store>/<name>:<tag>"]],
   options: [
     ["--check <manifest>", "compare with this manifest, and print what differs; asks for SHA-256 alone"],
@@ -135,13 +137,20 @@ async function check(given: Given, manifest: string, work: Work): Promise<Exit> 
   const options = optionsOf(given, work)
   const model = await flatModelWith(hasher, given.full ? "full" : "quick", given.path, options)
   progress.end()
+  const seconds = secondsSince(work)
   const differences = compare(wanted, readManifest(model.manifest, given.path))
   const differing = new Set(differences.filter(({ how }) => how === "differs").map(({ name }) => name))
   const confirmed: string[] = []
-  for (const file of model.files.filter(({ name }) => differing.has(spelt(name))))
-    confirmed.push(`${nameOf(file.name)} (confirmed by ${await confirmDifference(hasher, file, options.signal)})`)
-  if (talks) remark(terminal, checked(model, secondsSince(work), confirmed))
-  if (given.json) writeJsonLine(terminal, checkedForScripts(model, secondsSince(work), differences))
+  const where = new Map<string, readonly Stretch[]>()
+  for (const file of model.files.filter(({ name }) => differing.has(spelt(name)))) {
+    const by = await confirmDifference(hasher, file, options.signal)
+    const places = await placesOf(hasher, model.root, file, wanted.get(spelt(file.name)) ?? "", options.signal)
+    confirmed.push(`${nameOf(file.name)} (confirmed by ${by}): ${placesText(places)}`)
+    if (places !== "not known") where.set(spelt(file.name), places)
+  }
+  if (talks) for (const line of [checked(model, seconds), ...confirmed.map(differs)]) remark(terminal, line)
+  const located = differences.map(each => ({ ...each, ...placed(where.get(each.name)) }))
+  if (given.json) writeJsonLine(terminal, checkedForScripts(model, seconds, located))
   else for (const each of differences) terminal.out.write(lineOf(each))
   return differences.length === 0 ? "good" : "unacceptable"
 }
@@ -167,13 +176,22 @@ function summary(model: HashedModel, seconds: number, claims: ModelClaims | unde
   ]
 }
 
-function checked({ files, bytes }: FlatModel, seconds: number, confirmed: readonly string[]): string {
+const differs = (text: string): string => `differs: ${text}`
+const placed = (places: readonly Stretch[] | undefined): object => (places === undefined ? {} : { where: places })
+
+/** Which bytes are not as they were, to 512 KiB; `end` is behind the last of them. */
+function placesText(places: readonly Stretch[] | "not known"): string {
+  if (places === "not known") return "where is not known, as this user never hashed the wanted contents here"
+  const parts = places.slice(0, 8).map(({ start, end }) => `${start} to ${end - 1}`)
+  return `bytes ${parts.join(", ")}${places.length > 8 ? ` and ${places.length - 8} more places` : ""}`
+}
+
+function checked({ files, bytes }: FlatModel, seconds: number): string {
   const known = files.filter(({ by }) => by === "known").length
   const by = [...new Set(files.map(each => each.by))].filter(each => each !== "known")
   const speed = by.length === 0 ? "" : `, ${size(bytes)} in ${duration(seconds)}, by ${by.join(" and ")}`
   const unread = known === 0 ? "" : `; ${known} not read: unchanged since they were hashed (--full reads them)`
-  const differ = confirmed.length === 0 ? "" : `; differs: ${confirmed.slice(0, 8).join(", ")}`
-  return `${counted(files.length, "file")}${speed}${unread}${differ}`
+  return `${counted(files.length, "file")}${speed}${unread}`
 }
 
 const verityLines = ({ files }: HashedModel): string =>
@@ -202,7 +220,7 @@ const forScripts = (
   differences,
 })
 
-const checkedForScripts = (model: FlatModel, seconds: number, differences: readonly Difference[]): object => ({
+const checkedForScripts = (model: FlatModel, seconds: number, differences: readonly object[]): object => ({
   digest: model.digest,
   bytes: model.bytes,
   seconds,

@@ -1,6 +1,6 @@
 /** How does the `assay` process behave among others? Pipes that close, NO_COLOR, a terminal, secrets on the command line. */
 import { execFileSync, spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -71,6 +71,32 @@ describe("the process", () => {
     })
     rmSync(other)
     expect({ status, stdout }).toEqual({ status: 3, stdout: "differs  a.bin\n" })
+  })
+})
+
+describe("hash --check of a file with a flipped byte", () => {
+  test("says which 512 KiB of it differ, if its wanted contents were hashed here before", () => {
+    const large = join(folder, "large")
+    mkdirSync(large)
+    const path = join(large, "m.bin")
+    const bytes = Buffer.alloc(3 << 20, 7)
+    const env = { ...process.env, XDG_CACHE_HOME: join(folder, "cache") }
+    const options = { encoding: "utf8", env } as const
+    const hash = (...given: readonly string[]) => spawnSync(node, [assay, "hash", large, ...given], options)
+    writeFileSync(path, bytes)
+    utimesSync(path, 1, 1)
+    spawnSync("sleep", ["2.1"]) // what was written just now is not kept: the next write might leave the same times
+    const manifest = join(folder, "LARGE")
+    writeFileSync(manifest, hash("--quiet").stdout)
+    bytes.writeUInt8(8, (1 << 20) + 5)
+    writeFileSync(path, bytes)
+    const { status, stdout, stderr } = hash("--check", manifest)
+    expect({ status, stdout }).toEqual({ status: 3, stdout: "differs  m.bin\n" })
+    expect(stderr).toMatch(/differs: m\.bin \(confirmed by \S+\): bytes 1048576 to 1572863\n/)
+    const told: unknown = JSON.parse(hash("--check", manifest, "--json").stdout)
+    expect(told).toMatchObject({ differences: [{ name: "m.bin", where: [{ start: 1_048_576, end: 1_572_864 }] }] })
+    rmSync(join(folder, "cache"), { recursive: true })
+    expect(hash("--check", manifest).stderr).toContain("where is not known")
   })
 })
 

@@ -2,6 +2,7 @@
  * Are a model's files those of a manifest? Only SHA-256 is asked for, so each file is read by the fastest way to that, and what
  * differs once more by the other implementation. Both digests of a model: model.ts.
  */
+import { differences, type Stretch } from "../../wasm/records.ts"
 import type { Binary } from "./binary.ts"
 import { otherThan } from "./engine.ts"
 import type { Depth, FlatFound, Hasher } from "./hasher.ts"
@@ -53,4 +54,25 @@ export async function confirmDifference(
   const other = by === "known" ? "node:crypto" : otherThan(by)
   if ((await hasher.confirm(path, other, signal)) !== sha256) throw disagreement(path)
   return other
+}
+
+/**
+ * The parts of a file that are not as they were when it had the digest that is wanted, to 512 KiB; "not known" where the records
+ * of those contents are not kept here, or the file had another size. Reads the file once more. Throws CannotHash.
+ */
+export async function placesOf(
+  hasher: Hasher,
+  root: Binary,
+  { path, size }: Pick<FlatFile, "path" | "size">,
+  wanted: string,
+  signal: AbortSignal,
+): Promise<readonly Stretch[] | "not known"> {
+  const { cache } = hasher
+  if (cache === "none") return "not known"
+  const before = (await cache.load(root)).find(each => each.sha256 === wanted && each.size === size)
+  const earlier = before ? await cache.records(before) : "none"
+  if (earlier === "none") return "not known"
+  const [found] = await hasher.files([path], "full", signal, () => undefined)
+  const now = found ? await cache.records(found) : "none"
+  return now === "none" || now.length !== earlier.length ? "not known" : differences(size, earlier, now)
 }
