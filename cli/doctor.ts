@@ -10,6 +10,7 @@ import { readEnrolment } from "../agent/enrolment.ts"
 import type { Configuration } from "../agent/config.ts"
 import { agentSocket, agentVerbs } from "../agent/verbs.ts"
 import { CallFailed, openCaller } from "../local/call.ts"
+import { findings } from "../attestation/verify/finding.ts"
 import { fromHex } from "../attestation/wire/text.ts"
 import { bad, type Check, ok, type Verdict } from "./check.ts"
 import { asJson, command } from "./command.ts"
@@ -159,7 +160,8 @@ async function agentOf({ runtime }: Configuration): Promise<Check> {
   const socket = join(runtime, agentSocket)
   try {
     const caller = await openCaller(socket, agentVerbs, 5000)
-    const { connection } = await caller.call("status", {}).finally(() => caller.close())
+    const { connection, evidence, refused } = await caller.call("status", {}).finally(() => caller.close())
+    if (refused !== null && refused.evidence === evidence?.digest) return refusalOf(refused.findings)
     if (connection.state === "waiting")
       return bad("agent", "problem", `waits: ${connection.problem}`, "see the collector's check")
     return ok("agent", `runs, ${connection.state}`)
@@ -178,6 +180,13 @@ async function agentOf({ runtime }: Configuration): Promise<Check> {
       "ask as the agent's user, or use sudo",
     )
   }
+}
+
+/** The last evidence was refused: what the verifier found, with the fix that its own table names. */
+function refusalOf(found: readonly string[]): Check {
+  const known = Object.entries(findings).find(([id]) => found.includes(id))
+  const fix = known?.[1].fix ?? "bring agent and collector to one version"
+  return bad("agent", "problem", `its last evidence was refused: ${found.join(", ")}`, fix)
 }
 
 async function collectorOf({ state, proxy }: Configuration): Promise<Check[]> {
