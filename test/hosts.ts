@@ -1,5 +1,5 @@
 /** Machines to measure: captured trees under test/hosts, and what sources are handed to look at them. */
-import { chmodSync, existsSync, readdirSync } from "node:fs"
+import { chmodSync, existsSync, readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import type { Hasher } from "../agent/hash/hasher.ts"
 import { Host } from "../agent/host.ts"
@@ -34,7 +34,7 @@ export function contextOf(hasher: Hasher, root: string, more: Partial<Context> =
   const programs = ["usr/bin/nvidia-smi", "opt/rocm-6.4.1/bin/rocm-smi", "usr/bin/fwupdmgr", "usr/sbin/bpftool"].map(
     each => join(root, each),
   )
-  if (root !== "/") for (const each of programs.filter(existsSync)) chmodSync(each, 0o755)
+  if (root !== "/") for (const each of programs.filter(existsSync)) allow(each)
   return {
     host: new Host(root, "run"),
     hasher,
@@ -47,6 +47,11 @@ export function contextOf(hasher: Hasher, root: string, more: Partial<Context> =
     runs: noRuns,
     ...more,
   }
+}
+
+/** A checkout may have lost the mode. It is set only then: another test may be reading the file, and would see it change. */
+function allow(program: string): void {
+  if ((statSync(program).mode & 0o777) !== 0o755) chmodSync(program, 0o755)
 }
 
 /** What the source of this name says of the machine. */

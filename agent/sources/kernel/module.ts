@@ -8,6 +8,7 @@ import { escaped } from "../../escape.ts"
 import type { Found, Host } from "../../host.ts"
 import { type Context, digestsOf, fact, known, measurements } from "../source.ts"
 import { buildId } from "./build-id.ts"
+import { signerOf } from "./signer.ts"
 
 /** Modules that were loaded: what is built in has no `initstate`. Use counts and addresses are left out, they change. */
 export async function modules(context: Context): Promise<Measurement[]> {
@@ -61,6 +62,18 @@ const nameOf = (path: string): string =>
     .replace(/\.ko(?:\.\w+)?$/, "")
     .replaceAll("-", "_")
 
+/** The signers of files by their digests: the same bytes bear the same signature, and unpacking them takes long. */
+const signers = new Map<string, string>()
+
+async function signerTold({ host }: Context, path: string, digest: string): Promise<string> {
+  const known = signers.get(digest)
+  if (known !== undefined) return known
+  const found = await signerOf(host, path)
+  const told = `signer:${found.state === "present" ? found.value : found.state}`
+  if (found.state === "present" && signers.size < 4096) signers.set(digest, told)
+  return told
+}
+
 async function filesOf(
   context: Context,
   loaded: readonly string[],
@@ -69,11 +82,12 @@ async function filesOf(
   if (places.size === 0) return new Map()
   const wanted = loaded.flatMap(name => places.get(name) ?? [])
   const digests = await digestsOf(context, wanted)
-  return new Map(
-    loaded.map(name => {
-      const path = places.get(name)
-      const found = digests.get(path ?? "") ?? ({ state: "absent" } as const)
-      return [name, [`file:${found.state === "present" ? `${found.value} ${escaped(path ?? "", 700)}` : found.state}`]]
-    }),
-  )
+  const told = new Map<string, readonly string[]>()
+  for (const name of loaded) {
+    const path = places.get(name) ?? ""
+    const found = digests.get(path) ?? ({ state: "absent" } as const)
+    if (found.state !== "present") told.set(name, [`file:${found.state}`])
+    else told.set(name, [`file:${found.value} ${escaped(path, 700)}`, await signerTold(context, path, found.value)])
+  }
+  return told
 }
