@@ -188,15 +188,15 @@ export class Host {
    */
   async #walk(path: string): Promise<Found<Stat & { readonly path: string }>> {
     const at = this.#root === "/" ? await realpath(`/${path}`) : await this.#steps(path)
-    if (at === "too many links") return unreadable("too many symbolic links")
+    if (at === undefined) return unreadable("too many symbolic links")
     const status = await lstat(join(this.#root, at), { bigint: true })
     const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : "other"
     const { dev, ino, size, mtimeNs, ctimeNs } = status
     return present({ path: at, kind, size: Number(size), state: [dev, ino, size, mtimeNs, ctimeNs].join(":") })
   }
 
-  /** Where the kernel would end up if this root were its own. */
-  async #steps(path: string): Promise<string | "too many links"> {
+  /** Where the kernel would end up if this root were its own; undefined behind too many links. */
+  async #steps(path: string): Promise<string | undefined> {
     let rest = path.split("/").filter(Boolean)
     let at = "/"
     let links = 0
@@ -208,7 +208,7 @@ export class Host {
         at = next
         continue
       }
-      if (++links > linkLimit) return "too many links"
+      if (++links > linkLimit) return undefined
       const target = await readlink(join(this.#root, next))
       if (target.startsWith("/")) at = "/"
       rest = [...target.split("/").filter(Boolean), ...rest]
