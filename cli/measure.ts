@@ -9,6 +9,7 @@ import { asJson, command } from "./command.ts"
 import { agentConfiguration, configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
 import { flag, hex32, text } from "./given.ts"
+import { inventory, writeInventory } from "./inventory.ts"
 import { factRows, writeMachine } from "./machine.ts"
 import { remark, type Terminal, untilInterrupted, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
@@ -24,6 +25,7 @@ export const measure = command({
   takes: [],
   options: [
     ["--all", "in the table, name each thing that is not there"],
+    ["--inventory", "beside it what systeminformation says, which is measured by nobody"],
     ["--out <folder>", "write evidence there"],
     ["--nonce <hex>", "the verifier's nonce: 32 bytes"],
     ["--audience <name>", "for whom this is; each audience has its own chain (default: files)"],
@@ -34,33 +36,36 @@ export const measure = command({
   exits: ["good", "failed", "misuse", "configuration"],
   reads: z.object({
     all: flag,
+    inventory: flag,
     out: text.optional(),
     nonce: hex32.optional(),
     audience: text.optional(),
     config: text.optional(),
     json: flag,
   }),
-  run: async ({ all, out, nonce, audience, config, json }, terminal) => {
+  run: async ({ all, inventory: beside, out, nonce, audience, config, json }, terminal) => {
     const configuration = await agentConfiguration(config)
     if (out !== undefined) {
       const given = { nonce: nonce ?? "none", audience: audience ?? "files", out, now: terminal.now } as const
       await writeEvidence(configuration, given, json, terminal)
     } else if (nonce !== undefined || audience !== undefined)
       throw new Problem("misuse", "a nonce and an audience are for evidence", "name a folder for it: --out bundle")
-    else await showMachine(configuration.reader, { all, json }, terminal)
+    else await showMachine(configuration.reader, { all, json, beside }, terminal)
     return "good"
   },
 })
 
 async function showMachine(
   reader: string,
-  { all, json }: { readonly all: boolean; readonly json: boolean },
+  { all, json, beside }: Readonly<Record<"all" | "json" | "beside", boolean>>,
   terminal: Terminal,
 ): Promise<void> {
   const found = await lookAtMachine(reader, untilInterrupted(terminal))
   const rows = factRows(found)
-  if (json) return writeJsonLine(terminal, { facts: rows })
+  const listed = beside ? await inventory(rows) : []
+  if (json) return writeJsonLine(terminal, beside ? { facts: rows, inventory: listed } : { facts: rows })
   writeMachine(terminal.out, rows, all ? "told" : "counted")
+  if (beside) writeInventory(terminal.out, listed)
   const count = (name: string): number => rows.filter(({ fact }) => fact === name).length
   const [disputed, hidden] = [count("contradiction"), count("unreadable")]
   if (disputed > 0) remark(terminal, `contradictions: ${disputed}. Two that speak of the same thing disagree`)

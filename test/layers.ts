@@ -51,7 +51,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   // biome-ignore format: one row, two kinds
   cli: [
     "attestation", "agent", "agent/broker", "collector", "local", "channel", "node-tpm2", "wasm",
-    "package.json", "node:", "commander", "ws", "zod", "smol-toml", "@noble/ed25519",
+    "package.json", "node:", "commander", "ws", "zod", "smol-toml", "@noble/ed25519", "systeminformation",
   ],
 }
 

@@ -8,6 +8,7 @@ import { z } from "zod"
 import { Hasher } from "../agent/hash/hasher.ts"
 import { sources } from "../agent/sources/index.ts"
 import type { Measurement } from "../attestation/protocol/event.ts"
+import { inventory, type InventoryRow, writeInventory } from "../cli/inventory.ts"
 import { type FactRow, factRows, writeMachine } from "../cli/machine.ts"
 import type { Output } from "../cli/terminal.ts"
 import { contextOf, hostNames, on } from "./hosts.ts"
@@ -58,6 +59,32 @@ describe("the table", () => {
     // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
     expect(table).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
     expect(Math.max(...table.split("\n").map(line => line.length))).toBeLessThan(300)
+  })
+})
+
+describe("the inventory beside it", () => {
+  const shown = (rows: readonly InventoryRow[]): string => {
+    let text = ""
+    const out: Output = { write: each => (text += String(each)), style: (_, each) => each, watched: false, width: 100 }
+    writeInventory(out, rows)
+    return text
+  }
+  const kernel = (value: string): FactRow[] => [
+    { component: "kernel running", fact: "/proc/sys/kernel/osrelease", value, source: "/proc/sys/kernel/osrelease" },
+  ]
+
+  it("of a real machine agrees with its kernel, and is called nobody's measurement", async () => {
+    const release = readFileSync("/proc/sys/kernel/osrelease", "utf8").trim()
+    const rows = await inventory(kernel(release))
+    expect(rows[0]).toEqual({ name: "kernel", says: release, measured: release, differs: false })
+    expect(shown(rows)).toContain("measured by nobody")
+    expect(shown(rows)).not.toContain("contradicts")
+  })
+
+  it("shows that it contradicts what was measured", async () => {
+    const rows = await inventory(await factsOf("rtx-4090"))
+    expect(rows[0]).toMatchObject({ name: "kernel", measured: "6.8.0-60-generic", differs: true })
+    expect(shown(rows)).toMatch(/^ {2}kernel .* contradicts what was measured: 6\.8\.0-60-generic$/m)
   })
 })
 
