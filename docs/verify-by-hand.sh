@@ -247,6 +247,49 @@ counters=$(counters "$attest")
 [ "$epochs" != "1:$counters " ] || epochs="0:$counters "
 holds 'log: one record at its beginning, and no other, opens the epoch that the quote shows' is "$epochs" "0:$counters "
 
+# --- the logs of the boot: each as long as the evidence says and with its digest, and what each comes to, where it is there ------
+value_of() { jq -r ".quote.pcrs[] | select(.[0] == $1) | .[1]" "$work/payload"; }
+boot_log() { # name, file: whether the folder holds the bytes that the evidence names, which then lie in $work/boot
+  set -- "$1" "$2" $(jq -r --arg name "$1" '.quote.logs[] | select(.name == $name) | .state, .length // 0, .digest // "-"' "$work/payload")
+  [ "${3-}" = present ] || { skip "$1 log: ${3-not named}"; return 1; }
+  head -c "$4" "$folder/$2" >"$work/boot" 2>/dev/null
+  holds "$1 log: the bytes that the evidence names" is "$(wc -c <"$work/boot") $(digest <"$work/boot")" "$4 $5"
+}
+if boot_log firmware binary_bios_measurements; then
+  if ! command -v tpm2_eventlog >/dev/null; then skip 'firmware log: tpm2_eventlog is missing'
+  else
+    tpm2_eventlog "$work/boot" 2>/dev/null | sed -n '/^ *sha256:$/,/^ *sha[0-9]*:$/s/^ *\([0-9][0-9]*\) *: 0x\([0-9a-f]*\)$/\1 \2/p' >"$work/boot.pcrs"
+    while read -r index value; do
+      quoted=$(value_of "$index")
+      [ -z "$quoted" ] || holds "firmware log: comes to the quoted PCR $index" is "$value" "$quoted"
+    done <"$work/boot.pcrs"
+    [ -s "$work/boot.pcrs" ] || fail 'firmware log: tpm2_eventlog reads it'
+  fi
+fi
+boot_log userspace tpm2-measure.log || :
+if boot_log ima binary_runtime_measurements; then
+  # an entry: PCR, SHA-1, length and name of the template, length and data, numbers least significant byte first. Zeroes in place of
+  # the SHA-1 are a violation, for which the PCR got ones; of all else it got the digest of the data, which is hashed anew
+  hex <"$work/boot" | awk '
+    function byte(at) { return 16 * (index(digits, substr($0, at, 1)) - 1) + index(digits, substr($0, at + 1, 1)) - 1 }
+    function number(at) { return byte(at) + 256 * (byte(at + 2) + 256 * (byte(at + 4) + 256 * byte(at + 6))) }
+    BEGIN { digits = "0123456789abcdef" }
+    { for (at = 1; at < length($0); at += 64 + 2 * (name + size)) {
+        name = number(at + 48)
+        size = number(at + 56 + 2 * name)
+        violation = substr($0, at + 8, 40) ~ /^0*$/
+        print violation ? "-" : substr($0, at + 64 + 2 * name, 2 * size)
+    } }' | tr a-f A-F >"$work/entries"
+  value=0000000000000000000000000000000000000000000000000000000000000000
+  while read -r data; do
+    if [ "$data" = - ]; then extended=$(printf %064d 0 | tr 0 f)
+    else extended=$(printf %s "$data" | basenc --base16 -d | sha256sum); fi
+    value=$(printf %s%.64s "$value" "$extended" | bytes | sha256sum)
+    value=${value%% *}
+  done <"$work/entries"
+  holds 'ima log: comes to the quoted PCR 10' is "$value" "$(value_of 10)"
+fi
+
 # --- what a reader compares with what they know from elsewhere --------------------------------------------------------
 printf '\nattester      %s\nAK            %s\nevidence key  %s\nevidence      %s\nmade          %s (a claim)\n' \
   "$(printf %s "$attester" | tr -cd '0-9a-f')" "$name" "$(digest <"$work/key.der")" "$(digest <"$work/payload")" \

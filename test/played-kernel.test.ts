@@ -2,13 +2,13 @@
  * Do the logs of a boot come through whole, from the kernel's files to the verdict? A real software TPM, extended as the boots of
  * six machines extended theirs; our agent and our collector; and each real source changed, with the finding that appears.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { Attester, type Evidence } from "../agent/attester.ts"
-import { bootLogPaths } from "../agent/boot-logs.ts"
+import { bootLogFiles, bootLogPaths } from "../agent/boot-logs.ts"
 import { stayConnected } from "../agent/connect.ts"
 import { enrol } from "../agent/enrol.ts"
 import { Host } from "../agent/host.ts"
@@ -360,6 +360,24 @@ describe("through a collector", () => {
     const places = findings.filter(({ id }) => id === "files.module").map(({ place }) => place)
     expect(places).toContain(`entry ${entries} of the IMA log, PCR 10`)
   })
+
+  test("a stranger with tpm2_eventlog, sha256sum and a shell comes to the quoted values too, and not with another log", async () => {
+    const bundle = join(folder, "bundle")
+    const script = join(import.meta.dirname, "../docs/verify-by-hand.sh")
+    const byHand = async (): Promise<string> =>
+      tpm.tool("sh", script, bundle).catch((error: { stdout: string }) => error.stdout)
+    const good = await byHand()
+    expect(good).toContain("ok    firmware log: comes to the quoted PCR 4\n")
+    expect(good).toContain("ok    ima log: comes to the quoted PCR 10\n")
+    expect(good).not.toContain("FAIL")
+    for (const name of ["firmware", "ima"] as const) {
+      const path = join(bundle, bootLogFiles[name])
+      const bytes = readFileSync(path)
+      writeFileSync(path, bytes.with(bytes.length - 20, (bytes[bytes.length - 20] ?? 0) ^ 1))
+      expect(await byHand()).toContain(`FAIL  ${name} log: the bytes that the evidence names\n`)
+      writeFileSync(path, bytes)
+    }
+  }, 240_000)
 
   test("what is exported holds the logs, byte for byte", async () => {
     const kept = await house.admin.call("export", { attester: await one(), evidence: "newest-answer" })
