@@ -7,6 +7,8 @@ import { createHash, randomBytes } from "node:crypto"
 import { writeResult } from "../../../attestation/appraise/result.ts"
 import { keyIdOf, payloadTypes } from "../../../attestation/protocol/dsse.ts"
 import { type Body, evidenceDigest, writePayload } from "../../../attestation/protocol/evidence.ts"
+import { writeEvent } from "../../../attestation/protocol/event.ts"
+import { celRecord, writeCelLine } from "../../../attestation/tcg/cel.ts"
 import { finding } from "../../../attestation/verify/finding.ts"
 import { writeJson } from "../../../attestation/wire/json.ts"
 import { fromBase64, toBase64 } from "../../../attestation/wire/text.ts"
@@ -31,26 +33,23 @@ export type Machine = {
 const sources = ["firmware", "kernel", "driver", "cuda", "runtime", "weights", "agent", "gpu"]
 
 export function machine(): Machine {
-  const record = (n: number): string =>
-    `${JSON.stringify({
-      recnum: n,
-      pcr: 23,
-      digests: [{ hashAlg: "sha256", digest: hex(32) }],
-      content_type: "assay",
-      content: JSON.stringify({
-        type: "assay.measurement.v1",
-        source: sources[n % 8],
-        subject: `subject ${n}`,
-        state: "present",
-        facts: [
-          ["sha256", hex(32)],
-          ["version", "595.84"],
-        ],
-      }),
-    })}\n`
+  const record = (n: number): Uint8Array => {
+    const source = sources[n % 8] ?? "agent"
+    const facts = [
+      ["manifest", hex(32)],
+      ["version", "595.84"],
+    ] as const
+    const event = { source, subject: `subject ${n}`, state: "present" } as const
+    const text = writeEvent({
+      type: "assay.measurement.v1",
+      ...event,
+      facts: facts.map(([name, value]) => [name, value]),
+    })
+    return writeCelLine(celRecord(n, 23, ["sha256"], text))
+  }
   return {
     ...{ attester: `000b${hex(32)}`, ak: `000b${hex(32)}`, key: new Uint8Array(randomBytes(32)), boot: hex(16) },
-    ...{ chain: hex(16), log: new Uint8Array(Buffer.from(Array.from({ length: 24 }, (_, n) => record(n)).join(""))) },
+    ...{ chain: hex(16), log: new Uint8Array(Buffer.concat(Array.from({ length: 24 }, (_, n) => record(n)))) },
     pcrs: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 23].map(pcr => [pcr, hex(32)]),
     ...{ sequence: 0, previous: null },
   }
