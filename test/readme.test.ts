@@ -1,5 +1,5 @@
 /**
- * Do the README and docs/operating.md tell the truth? Their blocks marked `sh run` are run in order, as one session, in which the
+ * Do the README, docs/operating.md and docs/auditing.md tell the truth? Their blocks marked `sh run` are run in order, as one session, in which the
  * README's last block ends what runs; its table is the table of exits.
  */
 import { spawn, spawnSync } from "node:child_process"
@@ -12,6 +12,7 @@ import { exits, meanings } from "../cli/exit.ts"
 const root = join(import.meta.dirname, "..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
 const operating = readFileSync(join(root, "docs/operating.md"), "utf8")
+const auditing = readFileSync(join(root, "docs/auditing.md"), "utf8")
 const blocksOf = (page: string, kind: string): string[] =>
   [...page.matchAll(/^```(.*)\n([^]*?)^```$/gm)].filter(([, info]) => info === kind).map(([, , text]) => text ?? "")
 
@@ -41,13 +42,19 @@ test("the first session, file to file, operating a fleet, and from outside", asy
   try {
     for (const name of [".cache", "docs"]) symlinkSync(join(root, name), join(folder, name))
     const first = blocksOf(readme, "sh run")
-    const script = [...first.slice(0, -1), ...blocksOf(operating, "sh run"), ...first.slice(-1)]
+    const script = [
+      ...first.slice(0, -1),
+      ...[operating, auditing].flatMap(page => blocksOf(page, "sh run")),
+      ...first.slice(-1),
+    ]
       .join("\n")
       .replaceAll("7443", String(20_000 + (process.pid % 10_000)))
+      .replaceAll("7455", String(30_000 + (process.pid % 2700)))
     const { code, said } = await session(script, folder)
     expect(code, said).toBe(0)
     expect(said).toMatch(/weights {5}none[^]*weights {5}warning[^]*weights {5}contraindicated/)
     expect(said).toContain("file/weights.bin")
+    expect(said).toMatch(/FAIL {2}another file/)
     expect(said).toMatch(/fresh {7}yes {2}answers your nonce/)
   } finally {
     // a session that failed left its TPM running, which is a daemon and in no group of ours
