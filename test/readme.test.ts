@@ -61,7 +61,7 @@ test("the first session, file to file, operating a fleet, and from outside", asy
     spawnSync("swtpm_ioctl", ["--unix", join(folder, "tpm/s.ctrl"), "-s"], { stdio: "ignore" })
     rmSync(folder, { recursive: true, force: true })
   }
-}, 240_000)
+}, 420_000)
 
 test("other commands in it are what .ci/run runs", () => {
   const ci = readFileSync(join(root, ".ci/run"), "utf8")
