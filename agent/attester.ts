@@ -5,6 +5,7 @@
 import type { z } from "zod"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
 import { type BootLogName, readPayload } from "../attestation/protocol/evidence.ts"
+import { writeEvent } from "../attestation/protocol/event.ts"
 import { fromBase64 } from "../attestation/wire/text.ts"
 import { BootLogs, type Remark } from "./boot-logs.ts"
 import type { verbs } from "./broker/verbs.ts"
@@ -12,7 +13,7 @@ import type { Configuration } from "./config.ts"
 import { type Depth, Hasher } from "./hash/hasher.ts"
 import type { Progress } from "./hash/model.ts"
 import type { Host } from "./host.ts"
-import { measure, type Measured } from "./measure.ts"
+import { measure, type Measured, sameEpoch } from "./measure.ts"
 import { type Broker, digestOf, type LogCopy, type Recorded, readLog, recordedIn } from "./record.ts"
 import { makeReady, type Ready, type RunRequest } from "./run/ready.ts"
 import { Runs } from "./run/runs.ts"
@@ -94,6 +95,14 @@ export class Attester {
     return this.#inTurn(() => this.#measure(depth, signal))
   }
 
+  /**
+   * Reads every weight file again, between two records that carry `nonce`: what is quoted after shows that it was read after it was
+   * asked, however long that took. Again when an epoch opened in between. Throws as {@link measure} does.
+   */
+  hashAll(nonce: string, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(() => this.#hashAll(nonce, signal))
+  }
+
   /** Measures, then makes evidence; again when an epoch opened in between. Throws as {@link measure} does. */
   answer(question: Question, signal: AbortSignal): Promise<Evidence> {
     return this.#inTurn(() => this.#answer(question, signal))
@@ -134,6 +143,18 @@ export class Attester {
     } finally {
       this.#hashing = "nothing"
     }
+  }
+
+  async #hashAll(nonce: string, signal: AbortSignal): Promise<void> {
+    const record = (type: "assay.hash-begun.v1" | "assay.hash-done.v1") =>
+      this.#parts.broker.call("append", { event: writeEvent({ type, nonce }) })
+    for (let attempt = 0; attempt < mostEpochs; attempt++) {
+      const begun = await record("assay.hash-begun.v1")
+      await this.#measure("full", signal)
+      const done = await record("assay.hash-done.v1")
+      if (sameEpoch(begun.log, done.log)) return
+    }
+    throw new Trouble("epochs open faster than everything can be read", "find out what suspends or resets the machine")
   }
 
   async #context(depth: Depth, signal: AbortSignal): Promise<Context> {

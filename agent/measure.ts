@@ -80,5 +80,5 @@ const sameTexts = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((text, i) => text === b[i])
 
 /** Whether two states are of one log epoch. */
-const sameEpoch = (a: LogState, b: LogState): boolean =>
+export const sameEpoch = (a: LogState, b: LogState): boolean =>
   a.resetCount === b.resetCount && a.restartCount === b.restartCount

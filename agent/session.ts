@@ -119,6 +119,8 @@ export class Session {
   }
 
   async #answer(challenge: Challenge): Promise<void> {
+    const own = !challenge.audience.startsWith("verifier:")
+    if (own && challenge.depth === "full") return this.#hashAll(challenge)
     const made = await this.#make(challenge)
     if (made === "declined") return
     this.#parts.standing.made(made)
@@ -134,11 +136,30 @@ export class Session {
     }
   }
 
+  /** What may take hours binds in two steps: this nonce goes into the log around the reading, and the next is quoted after it. */
+  async #hashAll({ id, nonce, deadlineSeconds }: Challenge): Promise<void> {
+    const done = await this.#within({ id, deadlineSeconds }, async signal => {
+      await this.#parts.attester.hashAll(nonce, signal)
+      return "hashed" as const
+    })
+    if (done === "hashed") await this.#outbox.say({ type: "hashed", challenge: id })
+  }
+
   async #make({ id, nonce, audience, depth, deadlineSeconds, credential }: Challenge): Promise<Evidence | "declined"> {
     const asked = { kind: "answer", nonce, channel: toBase64(this.#channel.binding), credential } as const
+    return this.#within({ id, deadlineSeconds }, signal =>
+      this.#parts.attester.answer({ asked, audience, depth }, signal),
+    )
+  }
+
+  /** Does what a challenge asks before its deadline, or declines it. */
+  async #within<T>(
+    { id, deadlineSeconds }: Pick<Challenge, "id" | "deadlineSeconds">,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T | "declined"> {
     const inTime = AbortSignal.timeout(deadlineSeconds * 1000)
     try {
-      return await this.#parts.attester.answer({ asked, audience, depth }, AbortSignal.any([this.#over.signal, inTime]))
+      return await work(AbortSignal.any([this.#over.signal, inTime]))
     } catch (error) {
       if (this.#over.signal.aborted) throw error
       const { message, hint } = told(error)

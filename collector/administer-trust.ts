@@ -13,10 +13,11 @@ type Answer<K extends keyof Handler> = Awaited<ReturnType<Handler[K]>>
 
 export const administerTrust = (
   office: Office,
-): Pick<Handler, "roots-add" | "roots-list" | "roots-withdraw" | "invitations" | "tls-rotate"> => ({
+): Pick<Handler, "roots-add" | "roots-list" | "roots-withdraw" | "invitations" | "tls-rotate" | "restored"> => ({
   "roots-add": ({ certificate, approver }) => add(office, fromBase64(certificate), approver ?? "nobody"),
   "roots-list": ({ skip }) => list(office, skip),
   "roots-withdraw": async ({ fingerprint, by, reason }) => withdraw(office, fingerprint, { by, reason }),
+  restored: async decision => restored(office, decision),
   "tls-rotate": async decision => rotate(office, decision),
   invitations: ({ before }) => invitations(office, before),
 })
@@ -101,4 +102,10 @@ function stateOf(
   if (purpose === "attester" && used) return "used"
   if (revoked) return "revoked"
   return expires > now ? "open" : "expired"
+}
+
+async function restored({ parts: { store, now, say } }: Office, { by, reason }: Decision) {
+  await store.restored({ at: now(), by, reason })
+  say(`${by} says that the store came out of a backup: ${reason}`)
+  return { attesters: await store.count() }
 }

@@ -63,7 +63,6 @@ export const administer = (office: Office): Handler => ({
   "reference-show": async ({ attester, offset }) =>
     showReference(office, (await the(office, attester)).attester, offset),
   retire: async ({ attester, by, reason }) => retire(office, (await the(office, attester)).attester, { by, reason }),
-  restored: request => restored(office, request),
   clear: async ({ attester, by, reason }) => clear(office, (await the(office, attester)).attester, by, reason),
 })
 
@@ -169,7 +168,10 @@ async function challenge({ parts }: Office, attester: string, depth: "quick" | "
   const session = parts.fleet.get(attester)
   if (!session)
     return { kind: "unanswered", attester, reason: "this attester is not connected, or has not answered since it is" }
-  return answerOf(attester, await session.ask({ by: "collector", audience: parts.config.name, depth }))
+  return answerOf(
+    attester,
+    await session.ask({ by: "collector", audience: parts.config.name, depth, hashed: "nothing" }),
+  )
 }
 
 function answerOf(attester: string, ended: Ended): Answer<"challenge"> {
@@ -289,10 +291,4 @@ async function clear(office: Office, attester: string, by: string, reason: strin
   await store.clear({ attester, at: now(), by, reason }, cleared(standing))
   say(`${by} cleared ${attester}, which was ${standing.state}: ${reason}`)
   return { attester, was: standing.state }
-}
-
-async function restored({ parts: { store, now, say } }: Office, { by, reason }: Request<"restored">) {
-  await store.restored({ at: now(), by, reason })
-  say(`${by} says that the store came out of a backup: ${reason}`)
-  return { attesters: await store.count() }
 }

@@ -58,6 +58,8 @@ export class AttesterSession implements Conversation {
         return this.#announce(message)
       case "declined":
         return this.#challenges.end(message.challenge, { kind: "declined", reason: message.reason })
+      case "hashed":
+        return this.#askAfterHashing(message)
       case "goodbye":
         return this.#peer.leave("goodbye", 0)
     }
@@ -99,7 +101,8 @@ export class AttesterSession implements Conversation {
   async ask(what: Ask): Promise<Ended> {
     if (this.#challenges.full) throw new Breach("too many challenges are open on this connection")
     const { config, store, now } = this.#parts
-    const { deadline } = config.challenge
+    const long = what.by === "collector" && what.depth === "full"
+    const deadline = long ? config.challenge.full : config.challenge.deadline
     const { promise, resolve } = Promise.withResolvers<Ended>()
     const open = this.#challenges.begin(what, now(), deadline, (ended, which) => {
       this.#ended(ended, which)
@@ -110,12 +113,21 @@ export class AttesterSession implements Conversation {
     return promise
   }
 
+  /** The second step of a full challenge: a nonce that is quoted after everything was read. How it ends is how both end. */
+  #askAfterHashing({ challenge }: Message<"hashed">): void {
+    const first = this.#challenges.get(challenge)
+    if (first?.ask.by !== "collector" || first.ask.depth !== "full") return
+    this.ask({ ...first.ask, depth: "quick", hashed: first.nonce }).then(
+      ended => this.#challenges.end(challenge, outcomeOf(ended)),
+      error => this.#fault(error),
+    )
+  }
+
   /** Asks for what changed, unless that is being asked already. */
   async askRegularly(): Promise<void> {
     if (this.#challenges.own("quick") || this.#challenges.full) return
-    await this.ask({ by: "collector", audience: this.#parts.config.name, depth: "quick" }).catch(error =>
-      this.#fault(error),
-    )
+    const audience = this.#parts.config.name
+    await this.ask({ by: "collector", audience, depth: "quick", hashed: "nothing" }).catch(error => this.#fault(error))
   }
 
   async #greet({ attester }: Message<"hello">): Promise<void> {
@@ -168,6 +180,7 @@ export class AttesterSession implements Conversation {
       resending: this.#resending,
       channel: this.#peer.channel,
       challenge: open ?? "none of this connection",
+      hashed: open?.ask.by === "collector" ? open.ask.hashed : "nothing",
       delivered,
     })
     if (judged.kind === "acknowledged") this.#acknowledge(judged, open)
@@ -252,3 +265,7 @@ export class AttesterSession implements Conversation {
     this.#peer.leave("the collector met a fault of its own", 60)
   }
 }
+
+/** What became of the second step became of both; what went wrong there was told there. */
+const outcomeOf = (ended: Ended): Ended =>
+  ended.kind === "judged" || ended.kind === "delivered" ? ended : { kind: "gone", reason: ended.reason }

@@ -18,7 +18,13 @@ export type Ended =
 
 /** What is asked: by the collector itself, or by an outside verifier through it. */
 export type Ask =
-  | { readonly by: "collector"; readonly audience: string; readonly depth: Challenge["depth"] }
+  | {
+      readonly by: "collector"
+      readonly audience: string
+      readonly depth: Challenge["depth"]
+      /** the nonce of the full challenge whose second step this is */
+      readonly hashed: Uint8Array | "nothing"
+    }
   | {
       readonly by: "verifier"
       readonly audience: string

@@ -22,7 +22,7 @@ export const defaults = Object.freeze({
   listen: Object.freeze({ host: "0.0.0.0", port: 7443 }),
   /** what invitations say; port 0 is the one listened on */
   advertise: Object.freeze({ port: 0 }),
-  challenge: Object.freeze({ every: 300, deadline: 600, stale: 900 }),
+  challenge: Object.freeze({ every: 300, deadline: 600, full: 43_200, stale: 900 }),
   /** "": nobody's approval counts yet */
   policy: Object.freeze({ root: "" }),
   invitation: Object.freeze({ lifetime: 86_400 }),
@@ -88,6 +88,7 @@ export const file = z.strictObject({
     .strictObject({
       every: seconds.default(defaults.challenge.every),
       deadline: seconds.default(defaults.challenge.deadline),
+      full: seconds.default(defaults.challenge.full),
       stale: whole(1, 604_800).default(defaults.challenge.stale),
     })
     .prefault({}),

@@ -29,6 +29,8 @@ export type Submission = Asking & {
   readonly claimedAttester: string
   /** this attester was asked to send again what this store lacks: then an answer may be to a nonce that is forgotten, as history */
   readonly resending: boolean
+  /** the nonce between whose records everything must have been read again */
+  readonly hashed: Uint8Array | "nothing"
   readonly delivered: Delivered
 }
 
@@ -121,6 +123,7 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
     envelope: delivered.envelope,
     bootLogs: boot.pieces,
     question,
+    hashed: submission.hashed,
     received,
   })
   if (concluded.kind === "refused") return refuse(concluded.findings, evidence.digest)

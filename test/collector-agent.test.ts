@@ -45,6 +45,11 @@ test("an agent joins, is challenged, found as recorded, found altered, and comes
     await house.admin.call("reference-record", { attester, by: "Olga", ignore: [] })
     const same = await house.admin.call("challenge", { attester, depth: "full" })
     expect(same).toMatchObject({ kind: "judged", tier: "warning" })
+    expect(same.kind === "judged" ? same.findings.map(({ id }) => id) : []).not.toContain("hash.unbound")
+    const { log: length, evidence } = await house.admin.call("export", { attester, evidence: "newest-answer" })
+    const { bytes } = await house.admin.call("log", { evidence, offset: 0 })
+    const text = Buffer.from(bytes, "base64").subarray(0, length).toString("utf8")
+    expect(text.match(/assay\.hash-(begun|done)\.v1/g)).toEqual(["assay.hash-begun.v1", "assay.hash-done.v1"])
     expect(await breaks(house, attester)).toEqual([])
 
     const { port } = await house.admin.call("identity", {})

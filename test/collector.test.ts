@@ -312,3 +312,25 @@ test("when the collector stops, agents are told when to come back", async () => 
   expect(await line.ending()).toEqual({ code: 1001, reason: "the collector stops" })
   house = await startHouse(folder)
 })
+
+test("a full reading is bound in two steps: its nonce in the log before and after, and another one quoted after that", async () => {
+  const line = await one.join(house)
+  const step = async (records: readonly ("assay.hash-begun.v1" | "assay.hash-done.v1")[]) => {
+    const asking = house.admin.call("challenge", { attester: attester(), depth: "full" })
+    const first = await line.next("challenge")
+    for (const type of records) await one.machine.append({ type, nonce: first.nonce })
+    await line.send({ type: "hashed", challenge: first.id })
+    const second = await line.next("challenge")
+    expect(second).toMatchObject({ depth: "quick" })
+    expect(second.nonce).not.toBe(first.nonce)
+    const evidence = await one.answer(line, second)
+    await submit(line, second.id, evidence)
+    await line.next("acknowledged")
+    const judged = await asking
+    return judged.kind === "judged" ? judged.findings.map(({ id }) => id) : [judged.kind]
+  }
+  expect(await step(["assay.hash-begun.v1", "assay.hash-done.v1"])).not.toContain("hash.unbound")
+  expect(await step([])).toContain("hash.unbound")
+  expect(await step(["assay.hash-done.v1", "assay.hash-begun.v1"])).toContain("hash.unbound")
+  expect(await step(["assay.hash-begun.v1"])).toContain("hash.unbound")
+})

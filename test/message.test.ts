@@ -36,6 +36,7 @@ const fromAttester: FromAttester[] = [
   { type: "hello", attester: name, ak: name, version: "1" },
   { type: "enrol", invitation: bytes32, identity, label: "host" },
   { type: "activated", secret: bytes32, audit: null },
+  { type: "hashed", challenge: "ab".repeat(16) },
   evidence,
   { ...evidence, challenge: null },
   { type: "declined", challenge: id, reason: "busy" },

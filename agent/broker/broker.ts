@@ -211,7 +211,7 @@ function handlersFor(parts: Parts, description: Description, inTurn: InTurn): Ha
 /** Epoch records are the broker's own: they come from the TPM's counters. */
 function requireMeasurement(event: string): void {
   try {
-    if (readEvent(event).type === "assay.measurement.v1") return
+    if (readEvent(event).type !== "assay.epoch.v1") return
   } catch (error) {
     if (!(error instanceof Malformed)) throw error
     throw new Fault(error.message, "bring agent and broker to one version")

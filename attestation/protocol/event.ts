@@ -5,7 +5,7 @@
 import { z } from "zod"
 import { Malformed } from "../wire/codec.ts"
 import { readExact, writeExact } from "../wire/json.ts"
-import { count, hex, line } from "../wire/text.ts"
+import { base64Exactly, count, hex, line } from "../wire/text.ts"
 
 /** A log epoch began: the PCR holds nothing older. One in every log: the first record, or the second (M13). */
 const epoch = z.strictObject({
@@ -31,7 +31,11 @@ const measurement = z.strictObject({
   facts: z.array(z.tuple([line(256), line(4096)])).max(1024),
 })
 
-const content = z.union([epoch, measurement])
+/** Every weight file is read again because a verifier asked: from before the first byte until after the last. */
+const hashBegun = z.strictObject({ type: z.literal("assay.hash-begun.v1"), nonce: base64Exactly(32) })
+const hashDone = z.strictObject({ type: z.literal("assay.hash-done.v1"), nonce: base64Exactly(32) })
+
+const content = z.union([epoch, measurement, hashBegun, hashDone])
 export type EpochEvent = z.infer<typeof epoch>
 export type Measurement = z.infer<typeof measurement>
 export type LogEvent = z.infer<typeof content>

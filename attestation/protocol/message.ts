@@ -66,6 +66,8 @@ const fromAttester = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("activated"), secret: base64Exactly(32), audit: audit.nullable() }),
   evidence,
   z.strictObject({ type: z.literal("declined"), challenge: hex(16), reason: line(512) }),
+  /** the first step of a full challenge is done: everything was read again, between two records with its nonce */
+  z.strictObject({ type: z.literal("hashed"), challenge: hex(16) }),
   goodbye,
 ])
 export type FromAttester = z.infer<typeof fromAttester>

@@ -217,6 +217,11 @@ export const findings = {
     "the TPM was reset while the same kernel ran on: what it had measured before is gone from it",
     "find out who could reset the TPM alone: a hand on its bus, or a software TPM that was restarted",
   ),
+  "hash.unbound": row(
+    "warns",
+    "a full reading was asked for, and the log does not show that it began and ended after that",
+    "challenge again; if it repeats, the agent says that it read everything and did not",
+  ),
   "store.restored": row(
     "warns",
     "this verifier's store came out of a backup: what it has forgotten may contradict the machine",
