@@ -136,7 +136,7 @@ test("M12 an agent sends again what the backup lacks, and no gap is left", async
   const before = await challenged()
   await site.meanwhile(() => copyFileSync(store(site.folder), backup(site.folder)))
   await connected()
-  const lost = [await challenged(), await challenged(), await challenged()]
+  const lost = [await challenged(), await challenged()]
   await site.meanwhile(() => restore(site.folder))
   const has = async (evidence: string): Promise<boolean> =>
     site.house.admin.call("export", { attester, evidence }).then(
@@ -146,10 +146,10 @@ test("M12 an agent sends again what the backup lacks, and no gap is left", async
   expect([await has(before), await has(lost[0] ?? "")]).toEqual([true, false])
   await connected()
   while ((await shown(site, attester)).gaps.length > 0) await delay(20)
-  expect(await Promise.all(lost.map(has))).toEqual([true, true, true])
+  expect(await Promise.all(lost.map(has))).toEqual([true, true])
   expect((await site.house.admin.call("status", { attester })).incidents).toEqual([])
   expect((await shown(site, attester)).ids, "until the machine boots anew").toContain("store.restored")
-})
+}, 240_000)
 
 test("an answer to a nonce that nobody knows is taken as history only when it was asked for again", async () => {
   const site = await openHouse()

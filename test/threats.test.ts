@@ -57,14 +57,14 @@ describe("the threats", () => {
 
   test("there are many", () => expect(rows.length).toBeGreaterThan(40))
 
-  test("no point from C1 to C40, and no rule from M1 to M15, is in neither a title nor what is left", () => {
+  test("no point from C1 to C40, and no rule from M1 to M17, is in neither a title nor what is left", () => {
     const tests = readdirSync(join(root, "test")).filter(name => name.endsWith(".test.ts"))
     const everything = [page, ...tests.flatMap(name => titles(readFileSync(join(root, "test", name), "utf8")))].join(
       "\n",
     )
     const numbers = [
       ...Array.from({ length: 40 }, (_, i) => `C${i + 1}`),
-      ...Array.from({ length: 15 }, (_, i) => `M${i + 1}`),
+      ...Array.from({ length: 17 }, (_, i) => `M${i + 1}`),
     ]
     const spans = [...page.matchAll(/\bM(\d+) to M(\d+)\b/g)].flatMap(([, from, to]) =>
       Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => `M${Number(from) + i}`),
