@@ -65,7 +65,7 @@ function outputTo(stream: NodeJS.WriteStream): Output {
     },
     style: (look, text) => styleText(looks[look], text, { stream }),
     watched: stream.isTTY,
-    width: Math.min(stream.columns ?? 80, widest),
+    width: Math.min(stream.columns || 80, widest),
   }
 }
 

@@ -2,7 +2,7 @@
  * Does docs/governance.md tell the truth? Its blocks marked `sh run` are run in order, as one session on a terminal of its own, on
  * which somebody types each passphrase that is asked for.
  */
-import { spawn, spawnSync } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -18,32 +18,29 @@ const script = [...page.matchAll(/^```sh run\n([^]*?)^```$/gm)]
   .replaceAll("7453", String(30_000 + (process.pid % 10_000)))
 
 let said = ""
+let session: ChildProcess | undefined
 let code: number | null = null
 
 /** Runs the session under script(1), which gives it a terminal; answers each prompt with the passphrase of that key. */
 function onTerminal(): Promise<number | null> {
   writeFileSync(join(folder, "session"), script)
-  const child = spawn("script", ["-qefc", "bash -euo pipefail session", "/dev/null"], {
+  const child = (session = spawn("script", ["-qefc", "bash -euo pipefail session", "/dev/null"], {
     cwd: folder,
     detached: true,
     env: { ...process.env, TERM: "dumb", SHELL: "/bin/bash" },
-  })
+  }))
   let answered = 0
   child.stdout.on("data", chunk => {
     said += String(chunk)
     const prompts = [...said.matchAll(/passphrase[^\n:]*: /g)]
     for (; answered < prompts.length; answered++) child.stdin.write("three people, one purpose\r")
   })
-  return new Promise(resolve =>
-    child.once("exit", ended => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL")
-      } catch {
-        // everything has ended by itself, as it should
-      }
-      resolve(ended)
-    }),
-  )
+  return new Promise(resolve => child.once("exit", resolve))
+}
+
+/** script(1) hangs up the terminal of its session when it ends, and what ran there ends with it. */
+function endSession(): void {
+  if (session?.exitCode === null) session.kill("SIGTERM")
 }
 
 beforeAll(async () => {
@@ -52,9 +49,10 @@ beforeAll(async () => {
   said = stripVTControlCharacters(said).replaceAll("\r", "")
   for (const log of ["collector.log", "agent.log"])
     if (code !== 0 && existsSync(join(folder, log))) said += `\n${log}:\n${readFileSync(join(folder, log), "utf8")}`
-}, 400_000)
+}, 900_000)
 
 afterAll(() => {
+  endSession()
   spawnSync("swtpm_ioctl", ["--unix", join(folder, "tpm/s.ctrl"), "-s"], { stdio: "ignore" })
   rmSync(folder, { recursive: true, force: true })
 })
