@@ -17,6 +17,7 @@ import { join, rotate } from "./join.ts"
 import { keyNew, keyShow } from "./key.ts"
 import { measure } from "./measure.ts"
 import { modelAdd, modelCheck, modelShow } from "./model.ts"
+import { policyExport } from "./notes.ts"
 import { pinList, pinRollback } from "./pin-list.ts"
 import { pinPropose } from "./pin-propose.ts"
 import { approveOf, pinDiff, pinShow, publishOf } from "./pin.ts"
@@ -63,6 +64,7 @@ export const commands: readonly Command[] = [
   policyPropose,
   approveOf("policy"),
   publishOf("policy"),
+  policyExport,
   pinPropose,
   pinShow,
   pinDiff,

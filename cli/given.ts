@@ -15,6 +15,12 @@ export const hex32 = z
   .regex(/^[0-9a-fA-F]{64}$/, "not 32 bytes in hexadecimal (64 digits)")
   .transform(given => fromHex(given.toLowerCase()))
 
+/** The digest of a first policy, with or without "sha256:"; gives the hex. */
+export const policyRoot = z
+  .string()
+  .regex(/^(sha256:)?[0-9a-f]{64}$/, "not a digest like sha256:…")
+  .transform(given => given.replace("sha256:", ""))
+
 /** The Name of an EK. */
 export const attesterName = z.string().toLowerCase().pipe(tpmName)
 

@@ -22,9 +22,10 @@ import { toHex } from "../attestation/wire/text.ts"
 import { readBounded, readBundle, readClaims, readPublicFile } from "./bundle.ts"
 import { asJson, command } from "./command.ts"
 import { type Exit, Problem } from "./exit.ts"
-import { attesterName, flag, hex32, logPcr, moment, pcrList, text } from "./given.ts"
+import { attesterName, flag, hex32, logPcr, moment, pcrList, policyRoot, text } from "./given.ts"
+import { approvalsIn } from "./notes.ts"
 import { type Output, plain, type Terminal, writeJsonLine } from "./terminal.ts"
-import { row, told, writeComponents, writeFindings, writeLoaded } from "./verdict.ts"
+import { row, told, writeAuthority, writeComponents, writeFindings, writeLoaded } from "./verdict.ts"
 
 const given = z.object({
   path: text,
@@ -39,6 +40,8 @@ const given = z.object({
   audience: text.optional(),
   log: text.optional(),
   reference: text.optional(),
+  policyRoot: policyRoot.optional(),
+  notes: text.optional(),
   at: moment.optional(),
   strict: flag,
   json: flag,
@@ -78,6 +81,11 @@ export const verifyCommand = command({
     ["--audience <name>", "for whom the evidence must be (default: anyone)"],
     ["--log <file>", "the event log (default: assay.cel beside the evidence)"],
     ["--reference <file>", "compare with what was recorded here"],
+    [
+      "--policy-root <digest>",
+      "judge by what is approved: the digest of the first policy, as you were told it out of band",
+    ],
+    ["--notes <folder>", "the published notes, as assay policy export writes them"],
     ["--at <time>", "judge as of this moment (default: now)"],
     ["--strict", "a warning is not acceptable either"],
     asJson,
@@ -101,14 +109,29 @@ async function verifyFiles(options: Given, terminal: Terminal): Promise<Exit> {
   if (!(claims instanceof Malformed) && claims.body.kind === "answer") demandSecret(claims.body.credential, options)
   const reference = await readReferenceFile(options.reference)
   const now = options.at ?? terminal.now()
+  const approvals = await approvalsOf(options, reference, now)
   const { pcrs, logPcr } = options
   const audience = options.audience === undefined ? "anyone" : { named: options.audience }
   const outcome = verify(untrusted, { keys, asked, pcrs, logPcr, audience, now })
-  const appraisal = outcome.authentic ? judge(outcome.evidence, { reference, approvals: "ungoverned" }, []) : undefined
+  const appraisal = outcome.authentic ? judge(outcome.evidence, { reference, approvals }, []) : undefined
   const judged: Judged = { outcome, appraisal, reference, asked, attesterPinned: options.attester !== undefined }
   if (options.json) writeJsonLine(terminal, forScripts(judged))
   else writeJudged(terminal.out, judged)
   return exitOf(judged, options.strict)
+}
+
+async function approvalsOf(
+  { policyRoot: root, notes }: Given,
+  reference: Reference | "none recorded",
+  now: number,
+): Promise<Context["approvals"]> {
+  if (root === undefined && notes === undefined) return "ungoverned"
+  if (root !== undefined && notes !== undefined) return approvalsIn(notes, root, reference, now)
+  throw new Problem(
+    "misuse",
+    "--policy-root and --notes go together",
+    "notes prove themselves from a root that you know",
+  )
 }
 
 function askedBy({ nonce, secret, history }: Given): Asked {
@@ -181,6 +204,7 @@ export function writeJudged(out: Output, judged: Judged): void {
   writeGrounds(out, outcome.evidence, judged)
   out.write("\n")
   writeComponents(out, appraisal.tier, appraisal.components)
+  if (appraisal.force) writeAuthority(out, appraisal.authority)
   writeLoaded(out, loadedFiles(outcome.evidence))
   writeFindings(out, appraisal.findings)
 }
@@ -241,6 +265,9 @@ export function forScripts({ outcome, appraisal, reference, asked, attesterPinne
     },
     reference: reference === "none recorded" ? null : referenceDigest(reference),
     tier: appraisal.tier,
+    authority: appraisal.authority,
+    pin: appraisal.force ? { version: appraisal.force.current.pin.version, note: appraisal.force.current.note } : null,
+    cause: appraisal.cause,
     components: appraisal.components.map(each => ({ ...each, findings: each.findings.map(told) })),
     loaded: loadedFiles(outcome.evidence),
     grades: gradesOf(outcome.evidence),
