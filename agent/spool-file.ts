@@ -48,7 +48,13 @@ export async function writePiece(path: string, evidence: Spooled, logs: readonly
   return bytes.length
 }
 
-/** The piece at `path`. Throws Malformed for bytes that are not as they were written. */
+/** A piece that version 0.1.0 wrote, of evidence in a format that nobody verifies any more. It is whole, and no fault of the disk. */
+export class EarlierPiece extends Error {
+  readonly hint = "nothing is lost that counts: this machine is asked anew; assay verify of version 0.1.0 reads them"
+}
+const earlierFormat = /^\{"format":"assay-spool-v1",/
+
+/** The piece at `path`. Throws Malformed for bytes that are not as they were written, and {@link EarlierPiece}. */
 export async function readPiece(path: string): Promise<Piece> {
   const bytes = await readFile(path)
   const content = bytes.subarray(0, -32)
@@ -56,6 +62,8 @@ export async function readPiece(path: string): Promise<Piece> {
     throw new Malformed("its checksum is wrong")
   const [first, envelope, ...more] = new Unframer(envelopeLimit).push(content)
   if (!first || !envelope || more.length > 0) throw new Malformed("it is not two frames")
+  if (earlierFormat.test(Buffer.from(first.subarray(0, 64)).toString("latin1")))
+    throw new EarlierPiece("version 0.1.0 wrote it, and its evidence is not verified any more")
   const { digest, challenge, audience, made, sequence, logs } = readJson(head, first, 1 << 16)
   return { digest, challenge, audience, made, sequence, logs, envelope }
 }

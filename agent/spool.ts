@@ -7,7 +7,7 @@ import { mkdir, readdir, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
 import type { Evidence } from "./attester.ts"
 import { type BootLogName, bootLogNames } from "../attestation/protocol/evidence.ts"
-import { type KeptLog, readPiece, syncFolder, writePiece } from "./spool-file.ts"
+import { EarlierPiece, type KeptLog, readPiece, syncFolder, writePiece } from "./spool-file.ts"
 import { SpooledLogs } from "./spool-log.ts"
 import { type Say, told } from "./trouble.ts"
 
@@ -134,7 +134,7 @@ export class Spool {
       const { logs, ...piece } = await readPiece(this.#pathOf(folder, entry))
       return { ...piece, ...(await this.#readLogs(logs)) }
     } catch (error) {
-      await this.#setAside(folder, nameOf(entry), told(error).message)
+      await this.#setAside(folder, nameOf(entry), error)
       this.#entries[folder] = this.#entries[folder].filter(each => each !== entry)
       return "gone"
     }
@@ -177,16 +177,17 @@ export class Spool {
         })
         this.#next = Math.max(this.#next, number + 1)
       } catch (error) {
-        await this.#setAside(folder, name, told(error).message)
+        await this.#setAside(folder, name, error)
       }
     }
   }
 
-  async #setAside(folder: Folder, name: string, why: string): Promise<void> {
+  async #setAside(folder: Folder, name: string, error: unknown): Promise<void> {
+    const { message, hint } = told(error)
     await rename(join(this.#path, folder, name), join(this.#path, "damaged", name))
     this.#say(
-      `${folder}/${name} in the spool cannot be read: ${why}`,
-      `it is set aside in ${join(this.#path, "damaged")}; check the disk`,
+      `${folder}/${name} in the spool cannot be read: ${message}`,
+      `it is set aside in ${join(this.#path, "damaged")}; ${error instanceof EarlierPiece ? hint : "check the disk"}`,
     )
   }
 

@@ -64,10 +64,14 @@ describe.each(kept)("%s", name => {
     expect(attesters.map(({ attester }) => attester)).toEqual([agentStatus().attester])
   })
 
-  it("hands over what waited, and none of it is refused", async () => {
-    await until(() => agentStatus().spool.waiting === 0)
-    expect(agentStatus().refused).toBeNull()
-    expect(said.agent).not.toMatch(/refused|damaged/)
+  it("sets aside what waited, whole, and says why: evidence of then is not verified any more", async () => {
+    await until(() => said.agent.includes("waiting/000000000006"))
+    expect(agentStatus().spool.waiting).toBe(0)
+    const lines = said.agent.split("\n").filter(line => line.includes("in the spool cannot be read"))
+    expect(lines).toHaveLength(6)
+    for (const line of lines) expect(line).toContain("version 0.1.0 wrote it")
+    expect(readdirSync(join(folder, "agent/spool/damaged"))).toHaveLength(6)
+    expect(said.agent).not.toMatch(/refused|check the disk/)
   })
 
   it("answers a challenge, under the keys that the TPM of then had sealed", async () => {
