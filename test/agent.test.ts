@@ -262,7 +262,10 @@ describe("an agent", () => {
       credential: null,
     } as const
     connection.say({ ...common, nonce, audience: "collector-7" })
-    await acknowledgeUntil(connection, "0".repeat(32))
+    await connection.next("hashed")
+    const second = { ...common, id: "1".repeat(32), depth: "quick", nonce: randomBytes(32).toString("base64") } as const
+    connection.say({ ...second, audience: "collector-7" })
+    await acknowledgeUntil(connection, second.id)
     await until(({ acknowledged, spool }) => acknowledged?.tier === "warning" && spool.waiting === 0)
     const { port } = peer
     await peer.stop()

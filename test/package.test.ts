@@ -173,7 +173,7 @@ describe("its pages and completions", () => {
     expect(complete("assay", "do")).toEqual(["doctor"])
     expect(complete("assay", "reference", "")).toEqual(expect.arrayContaining(["record", "show"]))
     expect(complete("assay", "reference", "record", "--b")).toEqual(["--by"])
-    expect(complete("assay", "verify", "--no")).toEqual(["--nonce"])
+    expect(complete("assay", "verify", "--no")).toEqual(["--nonce", "--notes"])
   })
 
   it.each([

@@ -80,7 +80,7 @@ describe("setup", () => {
     const folder = bareCheckout("poor")
     const poor = join(directory, "bin")
     mkdirSync(poor)
-    for (const program of ["sh", "dirname", "mkdir", "flock", "id", "tr", "cat"])
+    for (const program of ["sh", "dirname", "mkdir", "flock", "id", "tr", "grep", "sed", "cat"])
       symlinkSync(
         execFileSync("sh", ["-c", 'command -v "$0"', program], { encoding: "utf8" }).trim(),
         join(poor, program),
