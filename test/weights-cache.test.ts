@@ -1,6 +1,16 @@
 /** Is a cache of digests believed only as long as it is whole, ours, and of the file that is there? */
 import { createHash, randomBytes } from "node:crypto"
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { DigestCache, ownCache } from "../agent/hash/cache.ts"
@@ -86,6 +96,23 @@ describe("digests on disk", () => {
       `digests are not kept in ${place} (ENOTDIR): the next time every byte is read again`,
       expect.stringContaining("cannot be read (ENOTDIR)"),
     ])
+  })
+
+  it("go when nobody asked for them in half a year, and nothing else goes", async () => {
+    const { cache, folder, file } = await kept()
+    const another = new DigestCache(folder, () => undefined)
+    await another.save("/srv/went", entries)
+    const went = readdirSync(folder).find(name => join(folder, name) !== file) ?? ""
+    const foreign = ["notes.txt", "digests", `${"a".repeat(63)}.records`]
+    const left = [`${"a".repeat(64)}.records`, `${"b".repeat(32)}.digests.4711`]
+    for (const name of [...foreign, ...left]) writeFileSync(join(folder, name), "")
+    const old = new Date(Date.now() - 200 * 86_400_000)
+    for (const name of readdirSync(folder)) utimesSync(join(folder, name), old, old)
+    expect(await cache.load("/srv/model")).toEqual(entries)
+    await new DigestCache(folder, () => undefined).save("/srv/third", entries)
+    expect(readdirSync(folder)).toEqual(expect.arrayContaining([...foreign, file.slice(folder.length + 1)]))
+    expect(readdirSync(folder)).toHaveLength(foreign.length + 2)
+    expect(existsSync(join(folder, went))).toBe(false)
   })
 
   it("lie where the XDG specification has them", () => {

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto"
 import { constants } from "node:fs"
-import { chmod, mkdir, open, rename, rm, unlink, writeFile } from "node:fs/promises"
+import { chmod, mkdir, open, readdir, rename, rm, stat, unlink, writeFile } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { digestOfRecords, recordBytes, STRETCH_BYTES } from "../../wasm/records.ts"
@@ -17,6 +17,9 @@ import { codeOf } from "./refusal.ts"
 const heading = "assay digests 1"
 /** The most bytes of a file of digests: 100,000 lines are 25 MB. */
 const limit = 64 << 20
+/** Milliseconds after which what nobody asked for is removed: 180 days. */
+const forgotten = 180 * 86_400_000
+const ours = /^([0-9a-f]{32}\.digests|[0-9a-f]{64}\.records)(\.\d+)?$/
 const line = /^([0-9:]{9,128}) ([0-9a-f]{64}) ([0-9a-f]{64})$/
 
 /** Where a person's own digests are kept (XDG Base Directory Specification). */
@@ -29,6 +32,7 @@ export function ownCache(environment: Readonly<Record<string, string | undefined
 export class DigestCache {
   readonly #folder: string
   readonly #say: (message: string) => void
+  #tidied = false
 
   constructor(folder: string, say: (message: string) => void) {
     this.#folder = folder
@@ -51,6 +55,7 @@ export class DigestCache {
     const lines = entries.map(({ state, sha256, verity }) => `${state} ${sha256} ${verity}\n`)
     const text = `${heading}\n${lines.join("")}`
     await this.#write(this.#placeOf(path), Buffer.from(`${text}${sealOf(text)}\n`))
+    await this.#tidy()
   }
 
   /** Forgets a model. */
@@ -92,12 +97,28 @@ export class DigestCache {
     if (file === "absent") return "absent"
     try {
       const { uid, mode, size } = await file.stat()
-      const ours = uid === process.geteuid?.() && (mode & 0o022) === 0 && size <= most
-      if (ours) return new Uint8Array(await file.readFile())
+      if (uid === process.geteuid?.() && (mode & 0o022) === 0 && size <= most) {
+        const now = new Date()
+        await file.utimes(now, now).catch(() => undefined) // a read-only disk: then its age counts from when it was made
+        return new Uint8Array(await file.readFile())
+      }
       this.#say(`${place} is not as this program keeps it (owner, mode or size) and counts as absent`)
       return "absent"
     } finally {
       await file.close()
+    }
+  }
+
+  /** Once in a process: removes what nobody asked for in 180 days, of models that went, and what a killed process left. */
+  async #tidy(): Promise<void> {
+    if (this.#tidied) return
+    this.#tidied = true
+    for (const name of await readdir(this.#folder).catch(() => [])) {
+      const place = join(this.#folder, name)
+      const { mtimeMs } = ours.test(name)
+        ? await stat(place).catch(() => ({ mtimeMs: Infinity }))
+        : { mtimeMs: Infinity }
+      if (mtimeMs < Date.now() - forgotten) await rm(place, { force: true }).catch(() => undefined)
     }
   }
 
