@@ -4,7 +4,7 @@
  * unreadable. What the files mean is each source's business; how a program is run: program.ts.
  */
 import { constants } from "node:fs"
-import { lstat, open, opendir, readlink, realpath } from "node:fs/promises"
+import { lstat, open, opendir, readlink, realpath, stat } from "node:fs/promises"
 import { join, posix } from "node:path"
 import { askLoopback } from "./ask.ts"
 import { runProgram } from "./program.ts"
@@ -53,6 +53,8 @@ export class Host {
   readonly #root: string
   readonly #programs: "run" | "never run"
   readonly #reader: Elsewhere | "none"
+  /** how files are opened: in a tree the links are followed here, and none that came meanwhile */
+  readonly #flags: number
 
   /**
    * Programs of another tree than this machine's own are run only where that is asked for: they are that tree's. `reader` is
@@ -65,6 +67,7 @@ export class Host {
   ) {
     this.#root = root
     this.#programs = programs
+    this.#flags = constants.O_RDONLY | constants.O_NONBLOCK | (root === "/" ? 0 : constants.O_NOFOLLOW)
     this.#reader = reader
   }
 
@@ -96,6 +99,7 @@ export class Host {
   /** Where `path` leads, every link followed, as a path within the root. */
   async realpath(path: string): Promise<Found<string>> {
     return attempt(async () => {
+      if (this.#root === "/") return present(await realpath(path))
       const walked = await this.#walk(path)
       return walked.state === "present" ? present(walked.value.path) : walked
     })
@@ -122,7 +126,7 @@ export class Host {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
-      return readUpTo(join(this.#root, walked.value.path), limit)
+      return readUpTo(join(this.#root, walked.value.path), this.#flags, limit)
     })
     return this.orReader(found, async reader => {
       const said = await reader.bytes(path, 0, limit + 1)
@@ -136,7 +140,7 @@ export class Host {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
-      return readUpTo(join(this.#root, walked.value.path), limit, offset)
+      return readUpTo(join(this.#root, walked.value.path), this.#flags, limit, offset)
     })
     return this.orReader(found, async reader => {
       const said = await reader.bytes(path, offset, limit + 1)
@@ -151,7 +155,7 @@ export class Host {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
-      return readBetween(join(this.#root, walked.value.path), offset, most)
+      return readBetween(join(this.#root, walked.value.path), this.#flags, offset, most)
     })
     return this.orReader(found, reader => reader.bytes(path, offset, most))
   }
@@ -175,6 +179,7 @@ export class Host {
   /** What a symbolic link says, unresolved. */
   async link(path: string): Promise<Found<string>> {
     const found = await attempt(async () => {
+      if (this.#root === "/") return present(await readlink(path))
       const folder = await this.#walk(posix.dirname(path))
       if (folder.state !== "present") return folder
       return present(await readlink(join(this.#root, folder.value.path, posix.basename(path))))
@@ -183,19 +188,23 @@ export class Host {
   }
 
   /**
-   * Part by part, so that an absolute link begins at this root and no `..` leaves it. Of the machine's own root the kernel knows
-   * that itself, in one call: a measurement looks at thousands of paths.
+   * What stands at a path, every link followed. Of the machine's own root the kernel follows them itself: a measurement looks at
+   * thousands of paths.
    */
   async #walk(path: string): Promise<Found<Stat & { readonly path: string }>> {
-    const at = this.#root === "/" ? await realpath(`/${path}`) : await this.#steps(path)
+    const own = this.#root === "/"
+    const at = own ? `/${path}` : await this.#steps(path)
     if (at === undefined) return unreadable("too many symbolic links")
-    const status = await lstat(join(this.#root, at), { bigint: true })
+    const status = own ? await stat(at, { bigint: true }) : await lstat(join(this.#root, at), { bigint: true })
     const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : "other"
     const { dev, ino, size, mtimeNs, ctimeNs } = status
     return present({ path: at, kind, size: Number(size), state: [dev, ino, size, mtimeNs, ctimeNs].join(":") })
   }
 
-  /** Where the kernel would end up if this root were its own; undefined behind too many links. */
+  /**
+   * Where the kernel would end up if this root were its own, part by part, so that an absolute link begins there and no `..` leaves
+   * it; undefined behind too many links.
+   */
   async #steps(path: string): Promise<string | undefined> {
     let rest = path.split("/").filter(Boolean)
     let at = "/"
@@ -225,17 +234,19 @@ export const isRefused = (found: Found<unknown>): found is { readonly state: "un
 
 const codeIn = (problem: string): string => problem.split(":")[0] ?? ""
 
+/** Most files of proc and sysfs fit into one page. */
+const firstPart = 4096
+
 /** A file of proc or sysfs says nothing of its size: it is read until it ends or is too long. */
-async function readUpTo(path: string, limit: number, offset = 0): Promise<Found<Uint8Array>> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+async function readUpTo(path: string, flags: number, limit: number, offset = 0): Promise<Found<Uint8Array>> {
+  const file = await open(path, flags)
   try {
-    const parts: Buffer[] = []
-    for (let left = limit + 1, at = offset; left > 0; ) {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(left, readLimit)), 0, undefined, at)
-      at += bytesRead
-      if (bytesRead === 0) return present(new Uint8Array(Buffer.concat(parts)))
-      parts.push(buffer.subarray(0, bytesRead))
-      left -= bytesRead
+    let held = Buffer.allocUnsafe(Math.min(firstPart, limit + 1))
+    for (let size = 0; size <= limit; ) {
+      if (size === held.length) held = Buffer.concat([held], Math.min(2 * size, limit + 1))
+      const { bytesRead } = await file.read(held, size, Math.min(held.length - size, readLimit), offset + size)
+      if (bytesRead === 0) return present(new Uint8Array(held.subarray(0, size)))
+      size += bytesRead
     }
     return tooLong(limit)
   } finally {
@@ -243,10 +254,10 @@ async function readUpTo(path: string, limit: number, offset = 0): Promise<Found<
   }
 }
 
-async function readBetween(path: string, offset: number, length: number): Promise<Found<Uint8Array>> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+async function readBetween(path: string, flags: number, offset: number, length: number): Promise<Found<Uint8Array>> {
+  const file = await open(path, flags)
   try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, offset)
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, offset)
     return present(new Uint8Array(buffer.subarray(0, bytesRead)))
   } finally {
     await file.close()

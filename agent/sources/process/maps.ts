@@ -30,6 +30,14 @@ export async function mapped(host: Host, folder: string): Promise<Found<readonly
   return host.orReader(found, reader => reader.mapped(folder))
 }
 
+/** Whether one of these words may stand there: most processes map nothing of interest, and taking their lines apart takes long. */
+export async function mayHaveMapped(host: Host, folder: string, words: readonly string[]): Promise<boolean> {
+  const read = await host.readBytes(`${folder}/maps`, mapsLimit)
+  if (read.state !== "present") return read.state === "unreadable"
+  const text = Buffer.from(read.value.buffer, read.value.byteOffset, read.value.byteLength)
+  return words.some(each => text.includes(each))
+}
+
 /** What the text of a maps file says; lines that are none are left out. */
 export function inMaps(content: Uint8Array): readonly Mapped[] {
   const found = new Map<string, Mapped>()

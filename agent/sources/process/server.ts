@@ -1,11 +1,10 @@
 /**
  * Which processes serve models? Those whose executable, script or title is a runtime that is known here, or that have its
- * library in their memory. What each has loaded:
- * maps.ts; how it was started: setting.ts.
+ * library in their memory. What each has loaded: maps.ts; how it was started: setting.ts.
  */
 import { posix } from "node:path"
 import type { Found, Host } from "../../host.ts"
-import { deletedMark, mapped } from "./maps.ts"
+import { deletedMark, mapped, mayHaveMapped } from "./maps.ts"
 
 /** Names of executables, and of the scripts that Python runs. */
 const executables = new Set([
@@ -104,9 +103,11 @@ const libraries: readonly (readonly [RegExp, string])[] = [
   [/\/libtritonserver\.so(?:[.\d]*)$/, "tritonserver"],
   [/\/libnvinfer_plugin_tensorrt_llm\.so(?:[.\d]*)$/, "tensorrt-llm"],
 ]
+const libraryWords = ["libllama", "libtritonserver", "libnvinfer_plugin_tensorrt_llm"]
 
 /** What cannot be read shows no library: then the process is none that is known. */
 async function kindByLibrary(host: Host, folder: string): Promise<string> {
+  if (!(await mayHaveMapped(host, folder, libraryWords))) return "none"
   const maps = await mapped(host, folder)
   const code = maps.state === "present" ? maps.value.filter(each => each.code) : []
   return libraries.find(([name]) => code.some(each => name.test(each.path)))?.[1] ?? "none"
