@@ -225,6 +225,31 @@ describe.runIf(isRoot)("the reader", () => {
     }
   })
 
+  it("gives no file that the server itself may not read, which a mount put in the place of one with the same inode number", async () => {
+    const [a, b] = [join(scratch, "a"), join(scratch, "b")]
+    for (const each of [a, b]) mkdirSync(each)
+    const decoy = join(b, "decoy.gguf")
+    const script = `mount -t tmpfs none ${a} && mount -t tmpfs none ${b} && cp ${library} ${decoy} && chmod 0644 ${decoy} &&
+      echo secret > ${a}/secret && chmod 0600 ${a}/secret && setpriv "$@" & sleep 1
+      stat -c %i ${decoy} ${a}/secret; mount --bind ${a}/secret ${decoy}; echo ready; wait`
+    const command = ["--pdeathsig", "KILL", ...as(users.server, users.server, "", program, "-f", "/dev/null")]
+    const child = start("unshare", ["--mount", "sh", "-c", script, "sh", ...command], {
+      ...{ PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+      LD_PRELOAD: decoy,
+    })
+    const said: string = await new Promise(resolve => {
+      let text = ""
+      child.stdout?.on("data", chunk => (text += String(chunk)).includes("ready") && resolve(text))
+    })
+    expect(said).toMatch(/^(\d+)\n\1\nready/)
+    const found = execFileSync("pgrep", ["-u", String(users.server), "-f", "/dev/null"], { encoding: "utf8" })
+    const ofDecoy = { of: "mapped", process: Number(found.trim()), path: decoy }
+    const other = "another file than the one that was meant"
+    expect(await bytes(ofDecoy)).toEqual({ state: "unreadable", problem: other })
+    execFileSync("nsenter", ["--target", found.trim(), "--mount", "chmod", "0644", join(a, "secret")])
+    expect(await bytes(ofDecoy)).toMatchObject(present("secret\n"))
+  })
+
   it("refuses what is no question", async () => {
     await expect(ask("boot", { name: "vmlinuz-../../etc/shadow" })).rejects.toThrow("boot: ")
     await expect(ask("boot", { name: "../etc/shadow" })).rejects.toThrow("boot: ")

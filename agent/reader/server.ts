@@ -63,13 +63,40 @@ export const mappedPart = (process: number, path: string, offset: number, length
       return { state: "unreadable", problem: "mapped, and neither code nor weights" }
     const real = await new Host(`${folder}/root`, "never run").realpath(path)
     const straight = real.state === "present" && real.value === path
-    return partOf(`${folder}/root${path}`, { offset, length }, status => isMeant(status, meant, straight))
+    const who = await credentialsOf(folder)
+    return partOf(`${folder}/root${path}`, { offset, length }, status => isMeant(status, meant, straight && who))
   })
 
 /**
  * Is what was opened what is mapped? Some file systems write another device into maps than into the status of a file (btrfs,
- * overlayfs): then inode and a path without a link in it must do.
+ * overlayfs): then inode and a path without a link in it must do, if the server itself could read the file. A mount of its own
+ * may have put any file of that number there.
  */
-function isMeant(status: BigIntStats, { file }: Mapped, straight: boolean): boolean {
-  return isFileOf(stateOf(status), file) || (straight && String(status.ino) === file.split(":")[2])
+function isMeant(status: BigIntStats, { file }: Mapped, straight: Credentials | false): boolean {
+  if (isFileOf(stateOf(status), file)) return true
+  return straight !== false && String(status.ino) === file.split(":")[1] && mayRead(status, straight)
+}
+
+/** For whom a process reads files: user, group and further groups, as the kernel counts them for files. */
+type Credentials = { readonly user: bigint; readonly groups: ReadonlySet<bigint> }
+
+/** From proc_pid_status(5), whose last number of Uid and Gid is the file system's. Nobody's where that cannot be had. */
+async function credentialsOf(folder: string): Promise<Credentials | false> {
+  const read = await host.readBytes(`${folder}/status`, 1 << 16)
+  if (read.state !== "present") return false
+  const numbers = (word: string): bigint[] =>
+    new RegExp(`^${word}:\\t([0-9 \\t]*)$`, "m")
+      .exec(Buffer.from(read.value).toString("latin1"))?.[1]
+      ?.split(/\s+/)
+      .filter(Boolean)
+      .map(BigInt) ?? []
+  const [user, group] = [numbers("Uid")[3], numbers("Gid")[3]]
+  return user === undefined || group === undefined ? false : { user, groups: new Set([group, ...numbers("Groups")]) }
+}
+
+/** By the file's mode alone; what an access list grants besides is not seen. */
+function mayRead({ uid, gid, mode }: BigIntStats, { user, groups }: Credentials): boolean {
+  if (user === 0n) return true
+  const bit = uid === user ? 0o400n : groups.has(gid) ? 0o040n : 0o004n
+  return (mode & bit) !== 0n
 }
