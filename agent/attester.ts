@@ -1,6 +1,7 @@
 /**
  * How does this machine answer? It measures itself, appends what is new, has the broker quote, and takes evidence and log
- * together. One after another: two challenges never measure at the same time. Where evidence goes: `session.ts`.
+ * together. One after another: two challenges never measure at the same time; only the weights of a full reading, which may take
+ * hours, are read beside. Where evidence goes: `session.ts`.
  */
 import type { z } from "zod"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
@@ -8,7 +9,7 @@ import { type BootLogName, readPayload } from "../attestation/protocol/evidence.
 import { writeEvent } from "../attestation/protocol/event.ts"
 import { fromBase64 } from "../attestation/wire/text.ts"
 import { BootLogs, type Remark } from "./boot-logs.ts"
-import type { verbs } from "./broker/verbs.ts"
+import type { LogState, verbs } from "./broker/verbs.ts"
 import type { Configuration } from "./config.ts"
 import { type Depth, Hasher } from "./hash/hasher.ts"
 import type { Progress } from "./hash/model.ts"
@@ -19,7 +20,8 @@ import { makeReady, type Ready, type RunRequest } from "./run/ready.ts"
 import { Runs } from "./run/runs.ts"
 import { ownSelf } from "./self.ts"
 import { sources } from "./sources/index.ts"
-import type { Context } from "./sources/source.ts"
+import type { Context, Source } from "./sources/source.ts"
+import { weights } from "./sources/weights.ts"
 import { Trouble } from "./trouble.ts"
 
 /**
@@ -51,6 +53,11 @@ export type AttesterParts = {
   /** milliseconds since 1970 */
   readonly now: () => number
 }
+
+/** Everything is read again but the weights, which were read just now. */
+const sourcesAfterReading: readonly Source[] = sources.map(each =>
+  each === weights ? { name: each.name, measure: context => each.measure({ ...context, depth: "quick" }) } : each,
+)
 
 /** How often evidence is made anew when an epoch opens under it. */
 const mostEpochs = 5
@@ -97,10 +104,20 @@ export class Attester {
 
   /**
    * Reads every weight file again, between two records that carry `nonce`: what is quoted after shows that it was read after it was
-   * asked, however long that took. Again when an epoch opened in between. Throws as {@link measure} does.
+   * asked, however long that took. What else is asked meanwhile is answered meanwhile. Again when an epoch opened in between.
+   * Throws as {@link measure} does.
    */
-  hashAll(nonce: string, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(() => this.#hashAll(nonce, signal))
+  async hashAll(nonce: string, signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; attempt < mostEpochs; attempt++) {
+      const begun = await this.#inTurn(() => this.#record("assay.hash-begun.v1", nonce))
+      await this.#readWeights(signal)
+      const done = await this.#inTurn(async () => {
+        await this.#measure("full", signal, sourcesAfterReading)
+        return this.#record("assay.hash-done.v1", nonce)
+      })
+      if (sameEpoch(begun, done)) return
+    }
+    throw new Trouble("epochs open faster than everything can be read", "find out what suspends or resets the machine")
   }
 
   /** Measures, then makes evidence; again when an epoch opened in between. Throws as {@link measure} does. */
@@ -134,10 +151,10 @@ export class Attester {
     return turn
   }
 
-  async #measure(depth: Depth, signal: AbortSignal): Promise<Measured> {
+  async #measure(depth: Depth, signal: AbortSignal, which = sources): Promise<Measured> {
     const { broker } = this.#parts
     try {
-      const measured = await measure(broker, sources, await this.#context(depth, signal), this.#log)
+      const measured = await measure(broker, which, await this.#context(depth, signal), this.#log)
       this.#log = measured.log
       return measured
     } finally {
@@ -145,16 +162,17 @@ export class Attester {
     }
   }
 
-  async #hashAll(nonce: string, signal: AbortSignal): Promise<void> {
-    const record = (type: "assay.hash-begun.v1" | "assay.hash-done.v1") =>
-      this.#parts.broker.call("append", { event: writeEvent({ type, nonce }) })
-    for (let attempt = 0; attempt < mostEpochs; attempt++) {
-      const begun = await record("assay.hash-begun.v1")
-      await this.#measure("full", signal)
-      const done = await record("assay.hash-done.v1")
-      if (sameEpoch(begun.log, done.log)) return
+  /** What the hasher finds it knows afterwards; what that says of the machine is measured in its turn. */
+  async #readWeights(signal: AbortSignal): Promise<void> {
+    try {
+      await weights.measure(await this.#context("full", signal))
+    } finally {
+      this.#hashing = "nothing"
     }
-    throw new Trouble("epochs open faster than everything can be read", "find out what suspends or resets the machine")
+  }
+
+  async #record(type: "assay.hash-begun.v1" | "assay.hash-done.v1", nonce: string): Promise<LogState> {
+    return (await this.#parts.broker.call("append", { event: writeEvent({ type, nonce }) })).log
   }
 
   async #context(depth: Depth, signal: AbortSignal): Promise<Context> {
@@ -171,7 +189,9 @@ export class Attester {
   async #answer({ asked, audience, depth }: Question, signal: AbortSignal): Promise<Evidence> {
     const { broker, configuration, now } = this.#parts
     for (let attempt = 0; attempt < mostEpochs; attempt++) {
+      if (depth === "full" && asked.kind === "answer") await this.#record("assay.hash-begun.v1", asked.nonce)
       await this.#measure(depth, signal)
+      if (depth === "full" && asked.kind === "answer") await this.#record("assay.hash-done.v1", asked.nonce)
       const made = new Date(now()).toISOString()
       const pcrs = [...configuration.tpm.pcrs]
       const quoted = await broker.call("attest", { asked, audience, made, pcrs })

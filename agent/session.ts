@@ -37,6 +37,10 @@ export class Goodbye extends Trouble {
 /** The most challenges that wait to be answered. */
 const mostChallenges = 8
 
+/** An outside verifier's question, which the collector passes on: it has one nonce and one deadline, whatever its depth. */
+const isOutside = ({ audience }: Challenge): boolean => audience.startsWith("verifier:")
+const isFullReading = (challenge: Challenge): boolean => challenge.depth === "full" && !isOutside(challenge)
+
 /** One connection from hello to its end. */
 export class Session {
   readonly #parts: SessionParts
@@ -48,6 +52,8 @@ export class Session {
   readonly #live = new Set<string>()
   #challenges = 0
   #answering: Promise<void> = Promise.resolve()
+  /** full readings, one after another: what else is asked does not wait for them */
+  #reading: Promise<void> = Promise.resolve()
   #heard = false
   #resending: Promise<void> | undefined
 
@@ -78,7 +84,7 @@ export class Session {
     } finally {
       signal.removeEventListener("abort", stop)
       this.#over.abort(new Trouble("the connection ended", ""))
-      await Promise.all([backlog, this.#answering, this.#resending])
+      await Promise.all([backlog, this.#answering, this.#reading, this.#resending])
     }
   }
 
@@ -109,24 +115,27 @@ export class Session {
       return
     }
     this.#challenges++
-    this.#answering = this.#afterOthers(this.#answering, challenge)
+    if (isFullReading(challenge)) this.#reading = this.#afterOthers(this.#reading, this.#hashAll, challenge)
+    else this.#answering = this.#afterOthers(this.#answering, this.#answer, challenge)
   }
 
-  async #afterOthers(others: Promise<void>, challenge: Challenge): Promise<void> {
+  async #afterOthers(
+    others: Promise<void>,
+    work: (challenge: Challenge) => Promise<void>,
+    challenge: Challenge,
+  ): Promise<void> {
     await others
-    await this.#answer(challenge).catch(error => this.#inbox.end(error))
+    await work.call(this, challenge).catch(error => this.#inbox.end(error))
     this.#challenges--
   }
 
   async #answer(challenge: Challenge): Promise<void> {
-    const own = !challenge.audience.startsWith("verifier:")
-    if (own && challenge.depth === "full") return this.#hashAll(challenge)
     const made = await this.#make(challenge)
     if (made === "declined") return
     this.#parts.standing.made(made)
     for (const { message, hint } of made.remarks) this.#parts.say(message, hint)
     const evidence = { ...made, challenge: challenge.id }
-    if (challenge.audience.startsWith("verifier:")) return this.#outbox.relay(evidence)
+    if (isOutside(challenge)) return this.#outbox.relay(evidence)
     this.#live.add(made.digest)
     try {
       await this.#keep(evidence)

@@ -10,6 +10,7 @@ import { nameOf, type PublicArea, readPublic } from "../attestation/tcg/public.t
 import { type Chance, makeCredential } from "../attestation/tcg/credential.ts"
 import { readInvitation } from "../attestation/protocol/invitation.ts"
 import type { Identity, ToVerifier } from "../attestation/protocol/message.ts"
+import { readBetween } from "../attestation/verify/full-reading.ts"
 import { type Finding, finding } from "../attestation/verify/finding.ts"
 import { type Asked, type UntrustedEvidence, verify } from "../attestation/verify/verify.ts"
 import { fromBase64, toBase64, toHex } from "../attestation/wire/text.ts"
@@ -62,7 +63,10 @@ export async function askOutside(options: Given, terminal: Terminal): Promise<Ex
     const { pcrs, logPcr } = options
     const outcome = verify(untrusted, { keys, asked, pcrs, logPcr, audience: "anyone", now: terminal.now() })
     const appraisal = outcome.authentic
-      ? judge(outcome.evidence, { reference, approvals: "ungoverned" }, circumstancesOf(options))
+      ? judge(outcome.evidence, { reference, approvals: "ungoverned" }, [
+          ...circumstancesOf(options),
+          ...(options.depth === "full" ? readBetween(asked.nonce, outcome.evidence.events) : []),
+        ])
       : undefined
     return conclude({ outcome, appraisal, reference, asked, attesterPinned: true }, told, options, terminal)
   } finally {

@@ -99,7 +99,8 @@ export class AttesterSession implements Conversation {
 
   /** Asks, and gives how that ended. Throws {@link Breach} when too much is open. */
   async ask(what: Ask): Promise<Ended> {
-    if (this.#challenges.full) throw new Breach("too many challenges are open on this connection")
+    const second = what.by === "collector" && what.hashed !== "nothing"
+    if (this.#challenges.full && !second) throw new Breach("too many challenges are open on this connection")
     const { config, store, now } = this.#parts
     const long = what.by === "collector" && what.depth === "full"
     const deadline = long ? config.challenge.full : config.challenge.deadline
@@ -113,10 +114,16 @@ export class AttesterSession implements Conversation {
     return promise
   }
 
-  /** The second step of a full challenge: a nonce that is quoted after everything was read. How it ends is how both end. */
+  /**
+   * The second step of a full challenge: a nonce that is quoted after everything was read. How it ends is how both end. What was
+   * open and is not any more came too late.
+   */
   #askAfterHashing({ challenge }: Message<"hashed">): void {
     const first = this.#challenges.get(challenge)
-    if (first?.ask.by !== "collector" || first.ask.depth !== "full") return
+    if (!first) return
+    if (first.ask.by !== "collector" || first.ask.depth !== "full")
+      throw new Breach("hashed came for a challenge that asks for no full reading")
+    if (this.#challenges.secondOf(first)) throw new Breach("hashed came twice for one challenge")
     this.ask({ ...first.ask, depth: "quick", hashed: first.nonce }).then(
       ended => this.#challenges.end(challenge, outcomeOf(ended)),
       error => this.#fault(error),
@@ -180,7 +187,7 @@ export class AttesterSession implements Conversation {
       resending: this.#resending,
       channel: this.#peer.channel,
       challenge: open ?? "none of this connection",
-      hashed: open?.ask.by === "collector" ? open.ask.hashed : "nothing",
+      hashed: open ? readingAskedBy(open) : "nothing",
       delivered,
     })
     if (judged.kind === "acknowledged") this.#acknowledge(judged, open)
@@ -264,6 +271,12 @@ export class AttesterSession implements Conversation {
     this.#parts.say(`${this.#peer.address}: fault: ${error instanceof Error ? error.stack : String(error)}`)
     this.#peer.leave("the collector met a fault of its own", 60)
   }
+}
+
+/** The nonce around whose full reading the log must hold records; of a full challenge that is answered in one step, its own. */
+function readingAskedBy({ ask, nonce }: Open): Uint8Array | "nothing" {
+  if (ask.by !== "collector") return "nothing"
+  return ask.depth === "full" ? nonce : ask.hashed
 }
 
 /** What became of the second step became of both; what went wrong there was told there. */

@@ -42,7 +42,7 @@ export type Open = {
   readonly expires: number
 }
 
-/** The most that are open at once on one connection. */
+/** The most that are open at once on one connection, second steps of full ones aside: there is one at most for each. */
 const most = 8
 
 /** The open challenges of one connection. */
@@ -56,6 +56,11 @@ export class Challenges {
   /** The challenge of the collector's own with this depth that is open already. */
   own(depth: Challenge["depth"]): Open | undefined {
     return [...this.#open.values()].find(each => each.ask.by === "collector" && each.ask.depth === depth)
+  }
+
+  /** The open second step of this full challenge. */
+  secondOf({ nonce }: Open): Open | undefined {
+    return [...this.#open.values()].find(({ ask }) => ask.by === "collector" && ask.hashed === nonce)
   }
 
   /** Opens one; `ended` is told once. */

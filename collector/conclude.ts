@@ -15,8 +15,8 @@ import { readReference, type Reference, referenceDigest } from "../attestation/p
 import { keyIdOf, payloadTypes, seal } from "../attestation/protocol/dsse.ts"
 import { auditContinuity, continuity, type History, type Seen } from "../attestation/verify/continuity.ts"
 import { type Finding, finding, refused } from "../attestation/verify/finding.ts"
+import { readBetween } from "../attestation/verify/full-reading.ts"
 import type { VerifiedEvidence } from "../attestation/verify/verify.ts"
-import { toBase64 } from "../attestation/wire/text.ts"
 import { inForce } from "./endorse.ts"
 import type { ResultKey } from "./keys.ts"
 import type { Question } from "./question.ts"
@@ -93,16 +93,6 @@ function breaksIn(near: Neighbours, given: Case): Finding[] {
     ...(given.hashed === "nothing" ? [] : readBetween(given.hashed, evidence.events)),
     ...(near.restored ? [fromBackup(near.restored)] : []),
   ]
-}
-
-/** The second step of a full challenge: the log holds both records of the first one's nonce, in order. */
-function readBetween(nonce: Uint8Array, events: VerifiedEvidence["events"]): Finding[] {
-  const at = (type: "assay.hash-begun.v1" | "assay.hash-done.v1"): number =>
-    events.findLastIndex(event => event.type === type && event.nonce === toBase64(nonce))
-  const [begun, done] = [at("assay.hash-begun.v1"), at("assay.hash-done.v1")]
-  if (begun >= 0 && done > begun) return []
-  const seen = begun < 0 ? "no record that it began" : "no record after it that it was done"
-  return [finding("hash.unbound", "log", seen, "both records with the nonce that asked for it")]
 }
 
 /** What contradicted the machine may be among what the backup lacks; a boot wipes the PCR of it (M11). */

@@ -71,7 +71,10 @@ const address = line(512).regex(/^https?:\/\/[^\s/]/, "not an address that begin
 export const file = z.strictObject({
   state: path.optional(),
   runtime: path.max(80).optional(),
-  name: line(64).min(1).default(defaults.name),
+  name: line(64)
+    .min(1)
+    .refine(name => !name.startsWith("verifier:"), "verifier: is how outside verifiers are called")
+    .default(defaults.name),
   listen: z
     .strictObject({ host: host.default(defaults.listen.host), port: whole(0, 65_535).default(defaults.listen.port) })
     .prefault({}),

@@ -10,6 +10,8 @@ import { makeCredential } from "../attestation/tcg/credential.ts"
 import { nameOf, readPublic } from "../attestation/tcg/public.ts"
 import { verify } from "../attestation/verify/verify.ts"
 import { fromBase64, toBase64, toHex } from "../attestation/wire/text.ts"
+import { verbs } from "../collector/verbs.ts"
+import { openCaller } from "../local/call.ts"
 import { activate, enrol, hello, identityOf, Line, submit } from "./collector-attester.ts"
 import { Attester, digestOf } from "./collector-chain.ts"
 import { type House, invitationFrom, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
@@ -41,7 +43,7 @@ const findingsOf = async () =>
 
 /** Asks as an operator does, and answers on `line`. */
 async function challenged(line: Line, options = {}, offset = 0) {
-  const asking = house.admin.call("challenge", { attester: attester(), depth: "full" })
+  const asking = house.admin.call("challenge", { attester: attester(), depth: "quick" })
   const challenge = await line.next("challenge")
   const evidence = await one.answer(line, challenge, options)
   await submit(line, challenge.id, evidence, offset)
@@ -333,4 +335,75 @@ test("a full reading is bound in two steps: its nonce in the log before and afte
   expect(await step([])).toContain("hash.unbound")
   expect(await step(["assay.hash-done.v1", "assay.hash-begun.v1"])).toContain("hash.unbound")
   expect(await step(["assay.hash-begun.v1"])).toContain("hash.unbound")
+})
+
+const asFull = () => house.admin.call("challenge", { attester: attester(), depth: "full" })
+
+test("a full reading that is answered at once, without the records of its nonce, is unbound", async () => {
+  const line = await one.join(house)
+  const answered = async () => {
+    const asking = asFull()
+    const first = await line.next("challenge")
+    return { asking, first }
+  }
+  const bare = await answered()
+  await submit(line, bare.first.id, await one.answer(line, bare.first))
+  expect(await bare.asking).toMatchObject({
+    findings: expect.arrayContaining([expect.objectContaining({ id: "hash.unbound" })]),
+  })
+  await line.next("acknowledged")
+  const bound = await answered()
+  for (const type of ["assay.hash-begun.v1", "assay.hash-done.v1"] as const)
+    await one.machine.append({ type, nonce: bound.first.nonce })
+  await submit(line, bound.first.id, await one.answer(line, bound.first))
+  const judged = await bound.asking
+  expect(judged.kind === "judged" ? judged.findings.map(({ id }) => id) : judged.kind).not.toContain("hash.unbound")
+})
+
+test("records of one full challenge do not bind another: two at once, each with its own", async () => {
+  const line = await one.join(house)
+  const beside = await openCaller(house.collector.socket, verbs, 30_000)
+  onTestFinished(() => beside.close())
+  const asking = [asFull(), beside.call("challenge", { attester: attester(), depth: "full" })]
+  const firsts = [await line.next("challenge"), await line.next("challenge")]
+  const [one_, two] = firsts
+  if (!one_ || !two) throw new Error("two were asked")
+  for (const type of ["assay.hash-begun.v1", "assay.hash-done.v1"] as const)
+    await one.machine.append({ type, nonce: one_.nonce })
+  for (const { id } of firsts) {
+    await line.send({ type: "hashed", challenge: id })
+    const second = await line.next("challenge")
+    await submit(line, second.id, await one.answer(line, second))
+    await line.next("acknowledged")
+  }
+  const found = await Promise.all(asking)
+  const unbound = found.map(each => each.kind === "judged" && each.findings.some(({ id }) => id === "hash.unbound"))
+  expect(unbound.toSorted()).toEqual([false, true])
+})
+
+test("hashed for what was answered or never asked leads nowhere; twice, or for a quick challenge, ends the connection", async () => {
+  const line = await one.join(house)
+  await line.send({ type: "hashed", challenge: "0".repeat(32) })
+  const asking = asFull()
+  const first = await line.next("challenge")
+  await line.send({ type: "hashed", challenge: first.id })
+  expect(await line.next("challenge")).toMatchObject({ depth: "quick" })
+  await line.send({ type: "hashed", challenge: first.id })
+  expect((await line.ending()).reason).toMatch("hashed came twice for one challenge")
+  expect(await asking).toMatchObject({ kind: "unanswered" })
+  const again = await Line.dial(house.collector.port)
+  const quick = await hello(again, one.machine)
+  await again.send({ type: "hashed", challenge: quick.id })
+  expect((await again.ending()).reason).toMatch("asks for no full reading")
+})
+
+test("a second step that is declined or never answered is told of, and ends the whole question", async () => {
+  const line = await one.join(house)
+  const asking = asFull()
+  await line.send({ type: "hashed", challenge: (await line.next("challenge")).id })
+  const second = await line.next("challenge")
+  await line.send({ type: "declined", challenge: second.id, reason: "the TPM hangs" })
+  expect(await asking).toMatchObject({ kind: "unanswered", reason: "the TPM hangs" })
+  const { incidents } = await house.admin.call("status", { attester: attester() })
+  expect(incidents).toMatchObject([{ kind: "declined", says: "the TPM hangs" }])
 })
