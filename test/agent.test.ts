@@ -4,10 +4,12 @@ import { createHash, randomBytes } from "node:crypto"
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout as delay } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { Attester } from "../agent/attester.ts"
 import { spawnBroker, spawnDefaults, type SpawnedBroker } from "../agent/broker/spawn.ts"
 import { type Configuration, readConfiguration } from "../agent/config.ts"
+import { Hasher } from "../agent/hash/hasher.ts"
 import { Host } from "../agent/host.ts"
 import { joinCollector, measureOnce, runAgent } from "../agent/main.ts"
 import { onceFiles } from "../agent/once.ts"
@@ -52,12 +54,12 @@ describe("measuring", () => {
     const places = { state: join(folder, "measuring"), socket: join(folder, "measuring.sock"), tcti: tpm.tcti }
     broker = spawnBroker({ ...spawnDefaults, ...places, softwareTpm: true, pause: 10 })
     write("one")
-    one = attesterOf("m")
-    both = attesterOf("m", "n")
+    one = attesterOf(["m"])
+    both = attesterOf(["m", "n"])
   })
   afterAll(() => Promise.all([one.close(), both.close(), broker.close()]))
 
-  const attesterOf = (...names: string[]): Attester => {
+  const attesterOf = (names: readonly string[], hasher = new Hasher()): Attester => {
     const tpmSettings = {
       broker: "own",
       tcti: "",
@@ -72,7 +74,7 @@ describe("measuring", () => {
       tpm: tpmSettings,
       state: machine,
     }
-    return new Attester({ broker, host: new Host(machine), configuration, now: Date.now })
+    return new Attester({ broker, host: new Host(machine), configuration, now: Date.now }, hasher)
   }
   const appendedBy = async (attester: Attester): Promise<number> => (await attester.measure("quick", never)).appended
   const newest = async (subject: string): Promise<string> => {
@@ -97,6 +99,38 @@ describe("measuring", () => {
     expect(await newest("n")).toContain('"state":"present"')
     expect(await appendedBy(one)).toBe(1)
   })
+
+  it("a full reading keeps no other question waiting, and its two records stand around it", async () => {
+    const slow = attesterOf(["m"], new Hasher({ bytesPerSecond: 40 << 20 }))
+    try {
+      writeFileSync(join(machine, "w"), Buffer.alloc(100 << 20, 1))
+      await slow.measure("quick", never)
+      const nonce = Buffer.alloc(32, 5).toString("base64")
+      const ended: string[] = []
+      const reading = slow.hashAll(nonce, never).then(() => ended.push("the reading"))
+      while (slow.hashing === "nothing") await delay(5)
+      const asked = {
+        kind: "answer",
+        nonce: Buffer.alloc(32, 6).toString("base64"),
+        channel: "",
+        credential: null,
+      } as const
+      const quick = await slow.answer({ asked, audience: "c", depth: "quick" }, never)
+      ended.push("the answer")
+      await reading
+      expect(ended).toEqual(["the answer", "the reading"])
+      const records = (log: Uint8Array): (string | undefined)[] =>
+        Buffer.from(log)
+          .toString("utf8")
+          .match(/assay\.hash-(begun|done)\.v1/g) ?? []
+      expect(records(quick.log)).toEqual(["assay.hash-begun.v1"])
+      const after = await slow.answer({ asked, audience: "c", depth: "quick" }, never)
+      expect(records(after.log)).toEqual(["assay.hash-begun.v1", "assay.hash-done.v1"])
+    } finally {
+      await slow.close()
+      write("two")
+    }
+  }, 60_000)
 
   it("begins anew with a new epoch, and the evidence is of it", async () => {
     const asked = { kind: "report", after: null } as const
@@ -212,14 +246,16 @@ describe("an agent", () => {
     })
   }
 
+  async function acknowledge(connection: PeerConnection): Promise<string | null> {
+    const { message, envelope } = await connection.evidence()
+    const evidence = evidenceDigest(fromBase64(readEnvelope(envelope).payload))
+    connection.say({ type: "acknowledged", evidence, tier: "warning", nextSeconds: 60 })
+    return message.challenge
+  }
+
   /** Acknowledges what comes, up to the evidence for this challenge, or (null) up to a report. */
   async function acknowledgeUntil(connection: PeerConnection, wanted: string | null): Promise<void> {
-    for (;;) {
-      const { message, envelope } = await connection.evidence()
-      const evidence = evidenceDigest(fromBase64(readEnvelope(envelope).payload))
-      connection.say({ type: "acknowledged", evidence, tier: "warning", nextSeconds: 60 })
-      if (message.challenge === wanted) return
-    }
+    while ((await acknowledge(connection)) !== wanted);
   }
 
   const invitation = (): string =>
@@ -262,6 +298,7 @@ describe("an agent", () => {
       credential: null,
     } as const
     connection.say({ ...common, nonce, audience: "collector-7" })
+    while ((await connection.coming()) === "evidence") await acknowledge(connection)
     await connection.next("hashed")
     const second = { ...common, id: "1".repeat(32), depth: "quick", nonce: randomBytes(32).toString("base64") } as const
     connection.say({ ...second, audience: "collector-7" })

@@ -14,6 +14,9 @@ import { readConfiguration } from "../agent/config.ts"
 import { runAgent } from "../agent/main.ts"
 import { agentSocket, agentVerbs } from "../agent/verbs.ts"
 import { paths, subprotocol } from "../attestation/protocol/message.ts"
+import { readEvent } from "../attestation/protocol/event.ts"
+import { readCel } from "../attestation/tcg/cel.ts"
+import { readBetween } from "../attestation/verify/full-reading.ts"
 import { openCaller } from "../local/call.ts"
 import { nobody } from "../local/supervisor.ts"
 import { removeFolder, temporaryFolder } from "./collector-house.ts"
@@ -126,6 +129,20 @@ describe("an agent's own door", () => {
     expect(code, out).toBe(0)
     expect(out).not.toContain("channel.not-checkable")
     expect(out).toContain('"freshness":"answers the nonce"')
+  }, 60_000)
+
+  it("a full reading that was asked for is bound by the verifier's own nonce, or said not to be", async () => {
+    const out = join(folder, "full")
+    const said = (await asking(auditor.file, "--known-from", "x", "--depth", "full", "--out", out)).out
+    expect(said).not.toContain("hash.unbound")
+    const { nonce } = JSON.parse(readFileSync(join(out, "asked.json"), "utf8"))
+    const events = readCel(readFileSync(join(out, "assay.cel"))).map(({ content }) => readEvent(content))
+    expect(readBetween(Buffer.from(nonce, "hex"), events)).toEqual([])
+    expect(readBetween(Buffer.alloc(32, 1), events)).toMatchObject([
+      { id: "hash.unbound", seen: "no record that it began" },
+    ])
+    const undone = events.filter(({ type }) => type !== "assay.hash-done.v1")
+    expect(readBetween(Buffer.from(nonce, "hex"), undone)).toMatchObject([{ id: "hash.unbound" }])
   }, 60_000)
 
   it("lets nobody in by another key, and no TPM works for them", async () => {

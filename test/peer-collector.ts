@@ -52,6 +52,13 @@ export class PeerConnection {
     throw new Error(`wanted ${type}, got ${JSON.stringify(came)}`)
   }
 
+  /** Of what type the next message is; it stays the next. */
+  async coming(): Promise<FromAttester["type"] | "no message"> {
+    const came = await this.#next()
+    this.#came.unshift(came)
+    return "message" in came ? came.message.type : "no message"
+  }
+
   /** The next evidence with its bytes. */
   async evidence(): Promise<{ message: Extract<FromAttester, { type: "evidence" }>; envelope: Buffer; log: Buffer }> {
     const message = await this.next("evidence")

@@ -55,7 +55,9 @@ export class Pool {
       reject(reasonOf(signal))
     }
     signal.addEventListener("abort", aborted, { once: true })
-    this.#queue.push(waiting)
+    // a look is short, and whoever wants it asks what needs no reading
+    if (task.kind === "look") this.#queue.unshift(waiting)
+    else this.#queue.push(waiting)
     this.#feed()
     return promise.finally(() => signal.removeEventListener("abort", aborted))
   }
