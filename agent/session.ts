@@ -115,17 +115,13 @@ export class Session {
       return
     }
     this.#challenges++
-    if (isFullReading(challenge)) this.#reading = this.#afterOthers(this.#reading, this.#hashAll, challenge)
-    else this.#answering = this.#afterOthers(this.#answering, this.#answer, challenge)
+    if (isFullReading(challenge)) this.#reading = this.#afterOthers(this.#reading, () => this.#hashAll(challenge))
+    else this.#answering = this.#afterOthers(this.#answering, () => this.#answer(challenge))
   }
 
-  async #afterOthers(
-    others: Promise<void>,
-    work: (challenge: Challenge) => Promise<void>,
-    challenge: Challenge,
-  ): Promise<void> {
+  async #afterOthers(others: Promise<void>, work: () => Promise<void>): Promise<void> {
     await others
-    await work.call(this, challenge).catch(error => this.#inbox.end(error))
+    await work().catch(error => this.#inbox.end(error))
     this.#challenges--
   }
 

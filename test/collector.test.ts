@@ -378,7 +378,8 @@ test("records of one full challenge do not bind another: two at once, each with 
   }
   const found = await Promise.all(asking)
   const unbound = found.map(each => each.kind === "judged" && each.findings.some(({ id }) => id === "hash.unbound"))
-  expect(unbound.toSorted()).toEqual([false, true])
+  expect(unbound.filter(Boolean).length).toBe(1)
+  expect(found.map(({ kind }) => kind)).toEqual(["judged", "judged"])
 })
 
 test("hashed for what was answered or never asked leads nowhere; twice, or for a quick challenge, ends the connection", async () => {
