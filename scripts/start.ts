@@ -1,6 +1,7 @@
 /**
  * What does Assay do, on this machine, now? The main job with the product's own processes on a software TPM: join, measure,
- * challenge, verdict; then one byte of the weights is flipped, and the verdict must say so; then a reboot, and all is as before.
+ * challenge, verdict; three people approve what was seen, and it turns affirming; then one byte of the weights is flipped, and the
+ * verdict must say so; then a reboot, and all is as approved.
  * Exits with 0 only if every verdict was the one that had to come.
  *
  *   npm start                        then watches, until Ctrl-C
@@ -8,6 +9,7 @@
  *   npm start -- --model PATH        with your own weights, which are not written to
  */
 import { existsSync, realpathSync } from "node:fs"
+import { basename } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { exits } from "../cli/exit.ts"
@@ -17,8 +19,10 @@ import { lookOf } from "../cli/verdict.ts"
 import { endOf } from "./swtpm.ts"
 import { type Act, askAgent, askCollector, deaths } from "./start/act.ts"
 import { runnerUnder } from "./start/child.ts"
-import { openHouse } from "./start/house.ts"
+import { approvedVerdict } from "./start/approvals.ts"
+import { openHouse, writeConfigurations } from "./start/house.ts"
 import { firstAnswer, openUp, powerOn, prepareModel } from "./start/opening.ts"
+import { agree, meetPeople } from "./start/people.ts"
 import { stepsOn } from "./start/steps.ts"
 import { firstVerdict, secondVerdict, thirdVerdict } from "./start/verdicts.ts"
 
@@ -90,13 +94,18 @@ async function perform(act: Act, { once, model, mebibytes }: Options): Promise<n
   const { steps } = act
   steps.title("Assay proves what a workstation runs. Here: this machine, with a software TPM.")
   await powerOn(act)
+  const agreeing = agree(act)
+  agreeing.catch(() => undefined)
   const stage = await prepareModel(act, model, mebibytes)
+  writeConfigurations(act.house, { name: basename(stage.path), path: stage.path })
+  await meetPeople(act, agreeing)
   await openUp(act)
   await firstAnswer(act)
-  const good = await firstVerdict(act)
+  const { good, measured } = await firstVerdict(act)
+  const approved = await approvedVerdict(act, measured)
   const found = stage.victim === undefined ? "left out" : await secondVerdict(act, stage.victim)
   const again = found === "left out" ? "left out" : await thirdVerdict(act)
-  const asExpected = good && found !== false && again !== false
+  const asExpected = good && approved && found !== false && again !== false
   out.write(`\n  ${asExpected ? out.style("good", "✓") : out.style("bad", "✗")} ${closing(found, asExpected)}`)
   out.write(`${out.style("faint", `, ${duration((performance.now() - begun) / 1000)} in all`)}\n`)
   if (!asExpected) return 1

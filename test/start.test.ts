@@ -20,6 +20,20 @@ function start(tmp: string, ...args: string[]): ChildProcess {
   return spawn(process.execPath, [program, ...args], { env: environment, stdio: ["ignore", "pipe", "inherit"] })
 }
 
+/** The same, blind to the processes of everybody else: servers that come and go in other tests are servers of this machine too. */
+function startAlone(tmp: string, ...args: string[]): ChildProcess {
+  const environment = { ...process.env, TMPDIR: tmp, NO_COLOR: "1" }
+  const alone = [
+    ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]),
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+  ]
+  const line = [...alone, process.execPath, program, ...args]
+  return spawn("unshare", line, { env: environment, stdio: ["ignore", "pipe", "inherit"] })
+}
+
 function ending(child: ChildProcess): Promise<{ code: number | null; out: string }> {
   let out = ""
   child.stdout?.on("data", chunk => (out += String(chunk)))
@@ -44,16 +58,22 @@ describe("npm start", () => {
     await makeModel(model, 4)
     const sums = (): string => execFileSync("sh", ["-c", "sha256sum *"], { cwd: model, encoding: "utf8" })
     const before = sums()
-    const { code, out } = await ending(start(tmp, "--once", "--model", model))
+    const { code, out } = await ending(startAlone(tmp, "--once", "--model", model))
     expect(out).toContain("every verdict was the one that had to come")
     expect(code).toBe(0)
-    expect(out).toMatch(/^ {2}overall {5}warning\n[^]*^ {2}overall {5}contraindicated\n[^]*^ {2}overall {5}warning\n/m)
-    expect(out).toMatch(/reference\.differs[^]*file\/model-0000\d-of-00002\.safetensors/)
-    expect(out).toContain("root.unendorsed")
+    const overall = [...out.matchAll(/^ {2}overall {5}(\w+)$/gm)].map(([, tier]) => tier)
+    expect(overall).toEqual(["warning", "affirming", "contraindicated", "affirming"])
+    const [, affirming = "", flipped = ""] = out.split(/^(?=Three people|One byte|The machine is)/m)
+    expect(affirming).toMatch(/one of two, and the collector refuses it[^]*two of two, and it is in force/)
+    expect(affirming).toMatch(
+      /whose hash {2}Ada Lovelace:[^]*whose key {3}Mei Lin:[^]*whose pin {3}Grace Hopper, Mei Lin:/,
+    )
+    expect(flipped).toMatch(/pin\.differs[^]*file\/model-0000\d-of-00002\.safetensors/)
+    expect(flipped).toMatch(/whose hash {2}nobody[^]*for which Ada\s+Lovelace answers/)
     expect(sums()).toBe(before)
     expect(readdirSync(tmp)).toEqual([])
     expect(processesOf(tmp)).toEqual([])
-  })
+  }, 300_000)
 
   test("a model's digest is what sha256sum says", async () => {
     const model = join(folder, "model")
@@ -62,12 +82,15 @@ describe("npm start", () => {
     expect(manifest.slice(0, 64)).toBe(JSON.parse(hashed).digest)
   })
 
-  test.each(["SIGINT", "SIGHUP"] as const)("%s in the middle leaves no process and no file", async signal => {
+  test.each([
+    ["SIGINT", "collector"],
+    ["SIGHUP", "model"],
+  ] as const)("%s in the middle leaves no process and no file", async (signal, reached) => {
     const tmp = room()
     const child = start(tmp, "--mebibytes", "2")
     const ended = ending(child)
     await new Promise<void>(resolve => {
-      child.stdout?.on("data", chunk => String(chunk).includes("collector") && resolve())
+      child.stdout?.on("data", chunk => String(chunk).includes(reached) && resolve())
     })
     child.kill(signal)
     expect((await ended).code).toBe(130)

@@ -5,7 +5,7 @@
 import type { InForce } from "../pins/force.ts"
 import type { CertificationEntry, PinEntry, PolicyEntry } from "../pins/lineage.ts"
 import { layerNames } from "../pins/pin.ts"
-import { type CustodyClass, nameIn } from "../pins/policy.ts"
+import { type CustodyClass, nameIn, type Policy } from "../pins/policy.ts"
 import { keyIdOf } from "../protocol/dsse.ts"
 import type { VerifiedEvidence } from "../verify/verify.ts"
 import { type Finding, finding } from "../verify/finding.ts"
@@ -103,11 +103,14 @@ export function gapsIn(evidence: VerifiedEvidence, grounds: Grounds, { hash, pin
   if (!policy) return []
   const missing = (what: string, wanted: string): Finding => finding("authority.none", what, "nobody", wanted)
   return [
-    ...(hash || !force ? [] : [missing("hash", "weights as pinned, and their owner's name")]),
+    ...(hash || !force ? [] : [missing("hash", hashWanted(policy.policy, force))]),
     ...(pin || !force ? [] : [missing("pin", "a pin in force")]),
     ...keyFindings(evidence, certification),
   ]
 }
+
+const hashWanted = (policy: Policy, { current: { pin } }: InForce): string =>
+  `weights as pinned, for which ${plainLine(nameIn(policy, pin.owners.weights), 128)} answers`
 
 function keyFindings(evidence: VerifiedEvidence, certification: CertificationEntry | undefined): Finding[] {
   if (!certification) return [finding("key.uncertified", "key", "the collector's word", "the firm's root key")]

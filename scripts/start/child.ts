@@ -9,7 +9,7 @@ import { entryPoint } from "../../local/entry.ts"
 import { endOf } from "../swtpm.ts"
 
 /** The launcher need not stand in for a Node that is there already. */
-const environment = { ...process.env, ASSAY_ENTERED: join(import.meta.dirname, "../../.cache/env.sh") }
+export const environment = { ...process.env, ASSAY_ENTERED: join(import.meta.dirname, "../../.cache/env.sh") }
 
 /** setpriv --pdeathsig: whoever kills the main job takes its processes with it. */
 function start(args: readonly string[]): ChildProcess {

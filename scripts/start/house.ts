@@ -2,7 +2,7 @@
  * Where does the main job live? In folders of its own: sockets, keys and stores in the temporary folder, the model's copy in
  * .cache, where it may share blocks with the original. All of it goes when the job ends; what a killed one left goes at the next.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { tctiOf } from "../swtpm.ts"
@@ -91,3 +91,7 @@ export function writeConfigurations(house: House, model: { readonly name: string
     ].join("\n"),
   )
 }
+
+/** Tells the collector, out of band, the root of the policy that it is to judge by. */
+export const tellPolicyRoot = (house: House, root: string): void =>
+  appendFileSync(house.collector, `policy = { root = "sha256:${root}" }\n`)

@@ -8,7 +8,8 @@ import { size } from "../../cli/progress.ts"
 import { launchTpm, manufactureTpm } from "../swtpm.ts"
 import { type Act, askAgent, askCollector, untilAnswers, untilSeen } from "./act.ts"
 import { startService } from "./child.ts"
-import { demoModel, writeConfigurations } from "./house.ts"
+import { demoModel } from "./house.ts"
+import { publishPolicy } from "./people.ts"
 import { makeModel, type Stage, stageModel } from "./model.ts"
 
 /** Under whose name invitations are made and references recorded. */
@@ -24,13 +25,9 @@ export const powerOn = ({ house, steps, running, signal }: Act): Promise<void> =
     return ["made and switched on; elsewhere it is a real one", undefined]
   })
 
-/** Lays out the given model, or one that is made from a seed, and names it in the configuration. */
-export async function prepareModel(
-  { house, steps }: Act,
-  given: string | undefined,
-  mebibytes: number,
-): Promise<Stage> {
-  const stage = await steps.step("model", async going => {
+/** Lays out the given model, or one that is made from a seed. */
+export function prepareModel({ house, steps }: Act, given: string | undefined, mebibytes: number): Promise<Stage> {
+  return steps.step("model", async going => {
     const path = given ?? demoModel(mebibytes)
     going(given === undefined ? `${size(mebibytes << 20)} are made from a seed` : "is laid out")
     const made = given === undefined ? await makeModel(path, mebibytes) : "there"
@@ -38,8 +35,6 @@ export async function prepareModel(
     const whose = given !== undefined ? "yours" : made === "made" ? "made from a seed" : "from a seed"
     return [`${basename(path)}, ${whose}; ${laid.how}`, laid]
   })
-  writeConfigurations(house, { name: basename(stage.path), path: stage.path })
-  return stage
 }
 
 /** Collector and agent, and one invitation from the one to the other. */
@@ -52,7 +47,8 @@ export async function openUp(act: Act): Promise<void> {
       join(house.room, "collector.log"),
     )
     const { host, port } = await untilAnswers(act, () => askCollector(house, "identity", {}))
-    return [`listens on ${host}:${port}`, undefined]
+    await publishPolicy(act)
+    return [`listens on ${host}:${port}; was told the policy's root`, undefined]
   })
   await startAgent(act)
   await steps.step("join", async () => {

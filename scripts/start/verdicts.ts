@@ -1,20 +1,20 @@
 /**
- * Does the verdict say what it must? As recorded at first; contraindicated by one flipped bit, with the file's name; as recorded
- * again after a reboot. Each gives whether it did.
+ * Does the verdict say what it must? As recorded at first; contraindicated by one flipped bit, with the file's name; as approved again
+ * after a reboot. Each gives whether it did. How it turns affirming: `approvals.ts`.
  */
 import { readFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { z } from "zod"
 import { onceFiles } from "../../agent/once.ts"
-import type { Result } from "../../attestation/appraise/result.ts"
-import { resultOf } from "../../cli/challenge.ts"
+import type { Measurement } from "../../attestation/protocol/event.ts"
 import { size } from "../../cli/progress.ts"
-import { lookOf, row, writeComponents, writeFindings } from "../../cli/verdict.ts"
+import { row, writeComponents, writeFindings } from "../../cli/verdict.ts"
 import { endOf, launchTpm } from "../swtpm.ts"
 import type { Act } from "./act.ts"
 import { measurementsIn, writeMeasured } from "./measured.ts"
 import { flipByte } from "./model.ts"
 import { firstAnswer, person, startAgent } from "./opening.ts"
+import { challenge, writeReasons, writeShort } from "./question.ts"
 
 const hashed = z.object({
   digest: z.string(),
@@ -23,8 +23,11 @@ const hashed = z.object({
   engines: z.object({ sha256: z.string(), verity: z.string() }),
 })
 
+/** What was measured, and whether the verdict over it was a warning. */
+export type First = { readonly good: boolean; readonly measured: readonly Measurement[] }
+
 /** Records what was seen, asks anew, and shows what was measured and judged. */
-export async function firstVerdict(act: Act): Promise<boolean> {
+export async function firstVerdict(act: Act): Promise<First> {
   const { house, steps, run, out } = act
   const config = ["--config", house.collector]
   const bundle = join(house.room, "first")
@@ -42,8 +45,8 @@ export async function firstVerdict(act: Act): Promise<boolean> {
   row(out, "model", attested ?? "not measured")
   steps.title("The verdict")
   writeComponents(out, result.tier, result.components)
-  writeFindings(out, result.findings)
-  return result.tier === "warning"
+  writeReasons(out, result.findings)
+  return { good: result.tier === "warning", measured }
 }
 
 /** The attested digest must be the one that anybody gets by hand. */
@@ -68,13 +71,11 @@ export async function secondVerdict(act: Act, victim: string): Promise<boolean> 
   const result = await challenge(act)
   await steps.step("restore", async () => [`byte ${await flipByte(victim)} is as it was`, undefined])
   out.write("\n")
-  writeComponents(out, result.tier, result.components)
-  writeFindings(
-    out,
-    result.findings.filter(each => each.id === "reference.differs"),
-  )
-  const named = result.findings.some(each => each.id === "reference.differs" && each.component.includes(name))
-  return result.tier === "contraindicated" && named
+  writeShort(out, result)
+  const isNamed = (part: string): boolean => part.includes(`file/${name}`)
+  const told = result.findings.filter(each => each.id === "pin.differs" && isNamed(each.component))
+  writeFindings(out, [...told, ...result.findings.filter(each => each.id === "authority.none")])
+  return result.tier === "contraindicated" && told.length > 0
 }
 
 /** What once differed stays in the log, and a verdict with it, until the machine boots again. */
@@ -92,17 +93,7 @@ export async function thirdVerdict(act: Act): Promise<boolean> {
   await firstAnswer(act)
   const result = await challenge(act)
   out.write("\n")
-  writeComponents(out, result.tier, result.components)
-  return result.tier === "warning"
+  writeShort(out, result)
+  if (result.tier !== "affirming") writeFindings(out, result.findings)
+  return result.tier === "affirming"
 }
-
-const ended = z.object({ kind: z.literal("judged"), result: z.string() })
-
-const challenge = ({ house, steps, run, out }: Act): Promise<Result> =>
-  steps.step("challenge", async going => {
-    going("a fresh nonce; the agent measures and the TPM quotes")
-    const { out: said } = await run(["challenge", "--json", "--config", house.collector], "", [0, 3])
-    const result = resultOf(ended.parse(JSON.parse(said)).result)
-    const tier = out.style("strong", out.style(lookOf[result.tier], result.tier))
-    return [`answered and judged: ${tier}`, result]
-  })
