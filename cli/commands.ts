@@ -16,6 +16,7 @@ import { invitations, invite, revoke } from "./invite.ts"
 import { join, rotate } from "./join.ts"
 import { keyNew, keyShow } from "./key.ts"
 import { measure } from "./measure.ts"
+import { metricsCommand } from "./metrics.ts"
 import { modelAdd, modelCheck, modelShow } from "./model.ts"
 import { policyExport } from "./notes.ts"
 import { pinList, pinRollback } from "./pin-list.ts"
@@ -47,6 +48,7 @@ export const commands: readonly Command[] = [
   join,
   rotate,
   status,
+  metricsCommand,
   attesters,
   retire,
   challenge,

@@ -4,16 +4,15 @@
  */
 import { join } from "node:path"
 import { z } from "zod"
-import { agentSocket, agentVerbs, type Status as AgentStatus } from "../agent/verbs.ts"
+import type { Status as AgentStatus } from "../agent/verbs.ts"
 import { type CollectorVerbs, type Shown, socketName, verbs } from "../collector/verbs.ts"
-import { type Caller, CallFailed, openCaller, type Verbs } from "../local/call.ts"
 import { fromBase64, toHex } from "../attestation/wire/text.ts"
 import { spoken } from "../attestation/appraise/endorsement.ts"
 import { asJson, command } from "./command.ts"
-import { agentConfiguration, collectorConfiguration } from "./configuration.ts"
-import { fleetOf } from "./attesters.ts"
+import { collectorConfiguration } from "./configuration.ts"
 import { type Exit, Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
+import { ask, type Identity, neighbours } from "./neighbours.ts"
 import { duration, size } from "./progress.ts"
 import { type Look, type Output, plain, type Terminal, writeJsonLine } from "./terminal.ts"
 import { byCause } from "./status-by-cause.ts"
@@ -52,39 +51,13 @@ export const status = command({
         : ofOne(options.attester, options, terminal),
 })
 
-const deadline = 30_000
-
-/** What `use` makes of the process that answers at `socket`, or "absent". */
-async function ask<const V extends Verbs, T>(socket: string, set: V, use: (caller: Caller<V>) => Promise<T>) {
-  const caller = await openCaller(socket, set, deadline).catch(error => {
-    if (error instanceof CallFailed) return undefined
-    throw error
-  })
-  if (!caller) return "absent" as const
-  return use(caller).finally(() => caller.close())
-}
-
 async function ofThisMachine({ agentConfig, collectorConfig, json }: Given, terminal: Terminal): Promise<Exit> {
-  const paths = {
-    agent: join((await agentConfiguration(agentConfig)).runtime, agentSocket),
-    collector: join((await collectorConfiguration(collectorConfig)).runtime, socketName),
-  }
-  const agent = await ask(paths.agent, agentVerbs, caller => caller.call("status", {}))
-  const office = await ask(paths.collector, verbs, async caller => ({
-    identity: await caller.call("identity", {}),
-    fleet: await fleetOf(caller),
-  }))
-  if (agent === "absent" && office === "absent")
-    throw new Problem(
-      "missing",
-      `neither ${paths.agent} nor ${paths.collector} answers`,
-      "start one: assay agent, assay collector",
-    )
-  if (json) writeJsonLine(terminal, { agent, collector: office })
+  const { agent, collector } = await neighbours(agentConfig, collectorConfig)
+  if (json) writeJsonLine(terminal, { agent, collector })
   else {
     if (agent !== "absent") writeAgent(terminal.out, agent, terminal.now())
-    if (agent !== "absent" && office !== "absent") terminal.out.write("\n")
-    if (office !== "absent") writeOffice(terminal, office.identity, office.fleet)
+    if (agent !== "absent" && collector !== "absent") terminal.out.write("\n")
+    if (collector !== "absent") writeOffice(terminal, collector.identity, collector.fleet)
   }
   return "good"
 }
@@ -117,8 +90,6 @@ function writeAgent(
     row(out, "background", `${state}, ${size(done)} of ${size(total)} read again (${reads}), until ${until}`)
   }
 }
-
-type Identity = z.infer<CollectorVerbs["identity"]["answer"]>
 
 function writeOffice({ out, now }: Terminal, identity: Identity, fleet: readonly Shown[]): void {
   out.write(`${out.style("strong", "collector")} ${plain(identity.name)}\n`)

@@ -1,0 +1,8 @@
+declare module "parse-prometheus-text-format" {
+  type Family = {
+    readonly name: string
+    readonly type: string
+    readonly metrics: readonly { readonly labels?: Readonly<Record<string, string>>; readonly value?: string }[]
+  }
+  export default function parsePrometheusTextFormat(text: string): Family[]
+}
