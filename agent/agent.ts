@@ -46,8 +46,8 @@ export type AgentParts = {
 const longestStep = 600_000
 /** Between attempts of the first measurement (ms): doubled up to a minute. */
 const firstPause = 2000
-/** How often systemd is asked for more time while weights are read at the start, and for how much (ms). */
-const extension = { every: 15_000, by: 60_000 }
+/** How often systemd is asked for more time at the start, if anything was looked at within `moved`, and for how much (ms). */
+const extension = { every: 15_000, moved: 60_000, by: 60_000 }
 
 /** One agent, from its start to its end. */
 export class Agent {
@@ -149,7 +149,7 @@ export class Agent {
   async #measureFirst(): Promise<void> {
     const { say, signal, supervisor } = this.#parts
     const more = setInterval(() => {
-      if (this.#attester.hashing !== "nothing") supervisor.tell(`EXTEND_TIMEOUT_USEC=${extension.by * 1000}`)
+      if (this.#attester.moves(extension.moved)) supervisor.tell(`EXTEND_TIMEOUT_USEC=${extension.by * 1000}`)
     }, extension.every)
     for (let pause = firstPause; !signal.aborted; pause = Math.min(2 * pause, 60_000)) {
       try {

@@ -20,7 +20,8 @@ import { makeReady, type Ready, type RunRequest } from "./run/ready.ts"
 import { Runs } from "./run/runs.ts"
 import { ownSelf } from "./self.ts"
 import { sources } from "./sources/index.ts"
-import type { Context, Source } from "./sources/source.ts"
+import { scanOf } from "./sources/process/scan.ts"
+import type { Means, Source } from "./sources/source.ts"
 import { weights } from "./sources/weights.ts"
 import { Trouble } from "./trouble.ts"
 
@@ -154,7 +155,8 @@ export class Attester {
   async #measure(depth: Depth, signal: AbortSignal, which = sources): Promise<Measured> {
     const { broker } = this.#parts
     try {
-      const measured = await measure(broker, which, await this.#context(depth, signal), this.#log)
+      const measuring = this.#context(depth, signal).then(means => measure(broker, which, means, this.#log))
+      const measured = await unlessAborted(measuring, signal)
       this.#log = measured.log
       return measured
     } finally {
@@ -165,7 +167,8 @@ export class Attester {
   /** What the hasher finds it knows afterwards; what that says of the machine is measured in its turn. */
   async #readWeights(signal: AbortSignal): Promise<void> {
     try {
-      await weights.measure(await this.#context("full", signal))
+      const means = await this.#context("full", signal)
+      await weights.measure({ ...means, scan: scanOf(means.host) })
     } finally {
       this.#hashing = "nothing"
     }
@@ -175,14 +178,24 @@ export class Attester {
     return (await this.#parts.broker.call("append", { event: writeEvent({ type, nonce }) })).log
   }
 
-  async #context(depth: Depth, signal: AbortSignal): Promise<Context> {
+  async #context(depth: Depth, signal: AbortSignal): Promise<Means> {
     const { broker, host, configuration } = this.#parts
     const { tpm, banks } = await broker.call("identity", {})
-    const progress: Context["progress"] = (model, each) => {
+    const progress: Means["progress"] = (model, each) => {
       this.#moved = performance.now()
       this.#hashing = { model, ...each }
     }
-    const common = { host, hasher: this.#hasher, self: this.#self, weights: configuration.weights, runs: this.#runs }
+    const gate = (): void => {
+      signal.throwIfAborted()
+      this.#moved = performance.now()
+    }
+    const common = {
+      host: host.behind(gate),
+      hasher: this.#hasher,
+      self: this.#self,
+      weights: configuration.weights,
+      runs: this.#runs,
+    }
     return { ...common, depth, signal, progress, tpm: { ...tpm, banks } }
   }
 
@@ -229,3 +242,19 @@ export class Attester {
     }
   }
 }
+
+/** Whoever is told to end does not wait for what a driver, a disk or another process keeps back: that ends by itself. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const aborted = (): void => reject(reasonOf(signal))
+  work.catch(() => undefined) // nobody may listen any more
+  signal.addEventListener("abort", aborted, { once: true })
+  try {
+    signal.throwIfAborted()
+    return await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener("abort", aborted)
+  }
+}
+
+const reasonOf = ({ reason }: AbortSignal): Error => (reason instanceof Error ? reason : new Error("stopped"))

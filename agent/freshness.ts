@@ -48,7 +48,7 @@ export class Freshness {
   #last: Promise<void> = Promise.resolve()
 
   constructor(parts: FreshnessParts, settings: FreshnessSettings) {
-    this.#parts = parts
+    this.#parts = { ...parts, host: parts.host.behind(() => this.#end.signal.throwIfAborted()) }
     this.#settings = settings
     this.#last = this.#renew().catch(error => this.#failed(error))
     this.#glanceLater(0)

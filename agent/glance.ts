@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto"
 import type { Found, Host } from "./host.ts"
-import { serversOn } from "./sources/process/server.ts"
+import { scanOf } from "./sources/process/scan.ts"
 
 const lists = ["/sys/module", "/sys/bus/pci/devices", "/sys/class/drm", "/proc/driver/nvidia/gpus"]
 const files = [
@@ -31,7 +31,7 @@ export async function glance(host: Host): Promise<string> {
     const found = await host.readLine(path)
     note(path, found.state === "present" ? Buffer.from(found.value).toString("base64") : found.state)
   }
-  const { servers, hidden } = await serversOn(host)
+  const { servers, hidden } = await scanOf(host).servers()
   for (const { folder, executable, replaced } of servers)
     note(folder, executable, String(replaced), await startOf(host, folder))
   note("hidden", ...hidden)

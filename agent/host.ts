@@ -55,26 +55,39 @@ export class Host {
   readonly #reader: Elsewhere | "none"
   /** how files are opened: in a tree the links are followed here, and none that came meanwhile */
   readonly #flags: number
+  readonly #gate: () => void
 
   /**
    * Programs of another tree than this machine's own are run only where that is asked for: they are that tree's. `reader` is
-   * asked for what this process may not read.
+   * asked for what this process may not read. `gate` is passed before each look: what it throws is thrown, whatever is looked at.
    */
   constructor(
     root: string,
     programs: "run" | "never run" = root === "/" ? "run" : "never run",
     reader: Elsewhere | "none" = "none",
+    gate: () => void = () => undefined,
   ) {
     this.#root = root
     this.#programs = programs
     this.#flags = constants.O_RDONLY | constants.O_NONBLOCK | (root === "/" ? 0 : constants.O_NOFOLLOW)
     this.#reader = reader
+    this.#gate = gate
+  }
+
+  /** This host behind a gate. */
+  behind(gate: () => void): Host {
+    return new Host(this.#root, this.#programs, this.#reader, gate)
   }
 
   /** The host as the process with this folder in proc sees it, which may have another root. */
   seenBy(process: string): Host {
     const reader = this.#reader === "none" ? "none" : this.#reader.seenBy(process)
-    return new Host(join(this.#root, process, "root"), "never run", reader)
+    return new Host(join(this.#root, process, "root"), "never run", reader, this.#gate)
+  }
+
+  #attempt<T>(read: () => Promise<Found<T>>): Promise<Found<T>> {
+    this.#gate()
+    return attempt(read)
   }
 
   /** What was found, or what the reader says of it where this process was refused. */
@@ -98,7 +111,7 @@ export class Host {
 
   /** Where `path` leads, every link followed, as a path within the root. */
   async realpath(path: string): Promise<Found<string>> {
-    return attempt(async () => {
+    return this.#attempt(async () => {
       if (this.#root === "/") return present(await realpath(path))
       const walked = await this.#walk(path)
       return walked.state === "present" ? present(walked.value.path) : walked
@@ -112,7 +125,7 @@ export class Host {
   }
 
   async stat(path: string): Promise<Found<Stat>> {
-    return attempt(async () => {
+    return this.#attempt(async () => {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       const { kind, size, state } = walked.value
@@ -121,22 +134,13 @@ export class Host {
   }
 
   /** The bytes of a regular file of at most `limit` bytes. */
-  async readBytes(path: string, limit = readLimit): Promise<Found<Uint8Array>> {
-    const found = await attempt(async () => {
-      const walked = await this.#walk(path)
-      if (walked.state !== "present") return walked
-      if (walked.value.kind !== "file") return unreadable("not a regular file")
-      return readUpTo(join(this.#root, walked.value.path), this.#flags, limit)
-    })
-    return this.orReader(found, async reader => {
-      const said = await reader.bytes(path, 0, limit + 1)
-      return said.state === "present" && said.value.length > limit ? tooLong(limit) : said
-    })
+  readBytes(path: string, limit = readLimit): Promise<Found<Uint8Array>> {
+    return this.readFrom(path, 0, limit)
   }
 
   /** All bytes of a regular file from `offset` on; at most `limit` of them. */
   async readFrom(path: string, offset: number, limit: number): Promise<Found<Uint8Array>> {
-    const found = await attempt(async () => {
+    const found = await this.#attempt(async () => {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
@@ -151,7 +155,7 @@ export class Host {
   /** At most `length` bytes of a regular file from `offset` on; fewer, or none, where it ends before. */
   async readPart(path: string, offset: number, length: number): Promise<Found<Uint8Array>> {
     const most = Math.min(length, readLimit)
-    const found = await attempt(async () => {
+    const found = await this.#attempt(async () => {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "file") return unreadable("not a regular file")
@@ -168,7 +172,7 @@ export class Host {
 
   /** The names in a folder, in byte order. */
   async list(path: string): Promise<Found<readonly string[]>> {
-    return attempt(async () => {
+    return this.#attempt(async () => {
       const walked = await this.#walk(path)
       if (walked.state !== "present") return walked
       if (walked.value.kind !== "folder") return unreadable("not a folder")
@@ -178,7 +182,7 @@ export class Host {
 
   /** What a symbolic link says, unresolved. */
   async link(path: string): Promise<Found<string>> {
-    const found = await attempt(async () => {
+    const found = await this.#attempt(async () => {
       if (this.#root === "/") return present(await readlink(path))
       const folder = await this.#walk(posix.dirname(path))
       if (folder.state !== "present") return folder

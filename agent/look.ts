@@ -8,6 +8,7 @@ import { thisMachine } from "./reader/ask.ts"
 import { noRuns } from "./run/runs.ts"
 import { ownSelf } from "./self.ts"
 import { sources } from "./sources/index.ts"
+import { scanOf } from "./sources/process/scan.ts"
 
 /** Not the machine: the agent's own code, which is read when evidence is made; and weights, which take long. */
 const aside = new Set(["agent", "weights"])
@@ -16,7 +17,8 @@ const aside = new Set(["agent", "weights"])
 export async function lookAtMachine(reader: string, signal: AbortSignal): Promise<readonly Measurement[]> {
   const hasher = new Hasher({ engine: "native" }) // nobody compares: to warm the other one up would take longer
   const common = { hasher, signal, depth: "quick", progress: () => undefined, weights: [], runs: noRuns } as const
-  const context = { ...common, host: thisMachine({ reader }), self: ownSelf(), tpm: "not asked" } as const
+  const host = thisMachine({ reader })
+  const context = { ...common, host, scan: scanOf(host), self: ownSelf(), tpm: "not asked" } as const
   try {
     const looked = sources.filter(({ name }) => !aside.has(name)).map(source => source.measure(context))
     return (await Promise.all(looked)).flat()

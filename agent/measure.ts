@@ -6,7 +6,8 @@
 import { type Measurement, writeEvent } from "../attestation/protocol/event.ts"
 import type { LogState } from "./broker/verbs.ts"
 import { type Broker, keyOf, type LogCopy, type Recorded, readLog, recordedIn } from "./record.ts"
-import type { Context, Source } from "./sources/source.ts"
+import { scanOf } from "./sources/process/scan.ts"
+import type { Means, Source } from "./sources/source.ts"
 import { measurements } from "./sources/source.ts"
 import { Trouble } from "./trouble.ts"
 
@@ -19,17 +20,17 @@ export type Measured = { readonly log: LogCopy; readonly appended: number }
 export async function measure(
   broker: Broker,
   sources: readonly Source[],
-  context: Context,
+  means: Means,
   known: LogCopy | "nothing",
 ): Promise<Measured> {
   let log = known
   for (let attempt = 0; attempt < mostEpochs; attempt++) {
     const before = log
     log = await readLog(broker, before)
-    if (before !== "nothing" && !sameEpoch(before.state, log.state)) context.hasher.forget()
-    const appended = await appendChanges(broker, sources, context, recordedIn(log.bytes))
+    if (before !== "nothing" && !sameEpoch(before.state, log.state)) means.hasher.forget()
+    const appended = await appendChanges(broker, sources, means, recordedIn(log.bytes))
     if (appended !== "opened") return { log: await readLog(broker, log), appended }
-    context.hasher.forget()
+    means.hasher.forget()
   }
   throw new Trouble(
     "epochs open faster than the machine can be measured",
@@ -40,16 +41,20 @@ export async function measure(
 async function appendChanges(
   broker: Broker,
   sources: readonly Source[],
-  context: Context,
+  means: Means,
   recorded: Recorded,
 ): Promise<number | "opened"> {
+  const context = { ...means, scan: scanOf(means.host) }
   let appended = 0
   for (const source of sources) {
     context.signal.throwIfAborted()
     const found = groupsOf(await source.measure(context))
     for (const [key, events] of [...found, ...vanished(source.name, found, recorded)]) {
       if (sameTexts(events, recorded.get(key) ?? [])) continue
-      for (const event of events) if (await appendOpens(broker, event)) return "opened"
+      for (const event of events) {
+        context.signal.throwIfAborted()
+        if (await appendOpens(broker, event)) return "opened"
+      }
       appended += events.length
     }
   }

@@ -3,6 +3,7 @@
  * Unix datagrams, so systemd's own program sends it, one message after another. What is told when: whoever runs the process.
  */
 import { spawn } from "node:child_process"
+import { setTimeout as delay } from "node:timers/promises"
 
 /** systemd, or whoever stands for it. */
 export type Supervisor = {
@@ -27,7 +28,7 @@ export function supervisorOf(environment: Environment, pid = process.pid): Super
   return {
     patience: patienceOf(environment, pid),
     tell: (...variables) => {
-      last = last.then(() => send(socket, variables))
+      last = last.then(() => sendSurely(socket, variables))
     },
   }
 }
@@ -39,15 +40,34 @@ function patienceOf(environment: Environment, pid: number): number | "endless" {
   return ours && Number.isSafeInteger(microseconds) && microseconds > 0 ? microseconds / 1000 : "endless"
 }
 
-/** Resolves when it is sent, or cannot be: then systemd hears nothing, and does what its unit says. */
-function send(socket: string, variables: readonly string[]): Promise<void> {
-  const child = spawn(program, variables, { env: { NOTIFY_SOCKET: socket }, stdio: ["ignore", "ignore", "inherit"] })
+/** How often a message is sent before it is given up, and milliseconds between. */
+const tries = 10
+const pause = 1000
+
+/**
+ * systemd-notify waits until systemd has heard it, since a message whose sender has ended meanwhile belongs to no service. A
+ * system under load may be too slow for its five seconds: then it is sent again, which does no harm where it was heard.
+ */
+async function sendSurely(socket: string, variables: readonly string[]): Promise<void> {
+  for (let attempt = 1; attempt <= tries; attempt++) {
+    const problem = await send(socket, variables)
+    if (problem === "") return
+    if (attempt === tries)
+      process.stderr.write(`assay: error: systemd was not told ${variables.join(" ")}: ${problem}\n`)
+    else await delay(pause, undefined, { ref: false })
+  }
+}
+
+/** Why it could not be sent, or "". */
+function send(socket: string, variables: readonly string[]): Promise<string> {
+  const child = spawn(program, variables, { env: { NOTIFY_SOCKET: socket }, stdio: ["ignore", "ignore", "pipe"] })
+  let said = ""
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    said = `${said}${text}`.slice(0, 300)
+  })
   return new Promise(resolve => {
-    child.once("error", error => {
-      process.stderr.write(`assay: error: ${program} cannot be started: ${error.message}\n`)
-      resolve()
-    })
-    child.once("exit", () => resolve())
+    child.once("error", error => resolve(error.message))
+    child.once("close", code => resolve(code === 0 ? "" : said.trim() || `${program} ended with ${code}`))
   })
 }
 

@@ -6,6 +6,7 @@ import { Host } from "../agent/host.ts"
 import { noRuns } from "../agent/run/runs.ts"
 import { ownSelf } from "../agent/self.ts"
 import { sources } from "../agent/sources/index.ts"
+import { scanOf } from "../agent/sources/process/scan.ts"
 import type { Context } from "../agent/sources/source.ts"
 import type { Measurement } from "../attestation/protocol/event.ts"
 
@@ -35,8 +36,10 @@ export function contextOf(hasher: Hasher, root: string, more: Partial<Context> =
     each => join(root, each),
   )
   if (root !== "/") for (const each of programs.filter(existsSync)) allow(each)
+  const host = more.host ?? new Host(root, "run")
   return {
-    host: new Host(root, "run"),
+    host,
+    scan: scanOf(host),
     hasher,
     depth: "quick",
     signal: new AbortController().signal,

@@ -6,12 +6,11 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
 import { Hasher } from "../agent/hash/hasher.ts"
-import { Host } from "../agent/host.ts"
-import { noRuns } from "../agent/run/runs.ts"
 import { ownSelf } from "../agent/self.ts"
 import { sources } from "../agent/sources/index.ts"
 import { type Context, factsPerEvent } from "../agent/sources/source.ts"
 import { type Measurement, readEvent, writeEvent } from "../attestation/protocol/event.ts"
+import { contextOf as contextIn, tpm } from "./hosts.ts"
 
 const hosts = join(import.meta.dirname, "hosts")
 const scratch = mkdtempSync(join(tmpdir(), "assay-sources-"))
@@ -21,24 +20,7 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true })
 })
 
-const tpm = { manufacturer: "IBM", vendor: "SW TPM", firmware: "8217.4131.22.13878", software: true, banks: ["sha256"] }
-const weights = [
-  { name: "small", path: "/srv/models/small", links: "own" },
-  { name: "/srv/models/small.gguf", path: "/srv/models/small.gguf", links: "own" },
-] as const
-
-const contextOf = (root: string, more: Partial<Context> = {}): Context => ({
-  host: new Host(root, "run"),
-  hasher,
-  depth: "quick",
-  signal: new AbortController().signal,
-  progress: () => undefined,
-  self: ownSelf(),
-  tpm,
-  weights,
-  runs: noRuns,
-  ...more,
-})
+const contextOf = (root: string, more: Partial<Context> = {}): Context => contextIn(hasher, root, more)
 
 async function measured(name: string, root: string, more: Partial<Context> = {}): Promise<readonly Measurement[]> {
   const source = sources.find(each => each.name === name)

@@ -128,20 +128,20 @@ function whyNot(socket: string, error: unknown): string {
   return `the reader: ${error instanceof Error ? error.message : String(error)}`
 }
 
-/** As many calls as it takes for `length` bytes, or for all that there are. */
+/**
+ * As many calls as it takes for `length` bytes, or for all that there are. A part that is shorter than asked for is the last:
+ * some files of securityfs, the firmware's log among them, give their last record again to who opens them and asks at their end.
+ */
 async function wholePart(reader: Calls, content: Content, offset: number, length: number): Promise<Found<Uint8Array>> {
   const parts: Uint8Array[] = []
   for (let got = 0; got < length; ) {
-    const part = await reader.call("bytes", {
-      content,
-      offset: offset + got,
-      length: Math.min(length - got, partLimit),
-    })
+    const asked = Math.min(length - got, partLimit)
+    const part = await reader.call("bytes", { content, offset: offset + got, length: asked })
     if (part.state !== "present") return part
     const bytes = fromBase64(part.value.bytes)
-    if (bytes.length === 0) break
     parts.push(bytes)
     got += bytes.length
+    if (bytes.length < asked) break
   }
   return { state: "present", value: new Uint8Array(Buffer.concat(parts)) }
 }
@@ -161,7 +161,7 @@ async function digested(reader: Calls, content: Content, known: Map<string, File
     const piece = fromBase64(bytes)
     hash.update(piece)
     size += piece.length
-    if (piece.length > 0) continue
+    if (piece.length === partLimit) continue
     const value = { sha256: hash.digest("hex"), size }
     if (known.size < 4096) known.set(file, value)
     return { state: "present", value }

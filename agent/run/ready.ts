@@ -10,7 +10,7 @@ import type { FileDigests } from "../hash/hasher.ts"
 import { hashModelWith } from "../hash/model.ts"
 import type { Broker } from "../record.ts"
 import { commandFact, environmentFact, tellingOf } from "../sources/process/setting.ts"
-import { type Context, known, measurements } from "../sources/source.ts"
+import { known, type Means, measurements } from "../sources/source.ts"
 import { Trouble } from "../trouble.ts"
 import { type Command, planFor } from "./plan.ts"
 import { bootOf, type Run, type Runs, statOf } from "./runs.ts"
@@ -32,7 +32,7 @@ const mostFiles = 4096
 type Hashed = FileDigests & { readonly path: string; readonly byKernel: boolean }
 
 /** Hashes, appends, remembers. Throws Trouble and CannotHash for what keeps the command from being started. */
-export async function makeReady(broker: Broker, context: Context, runs: Runs, request: RunRequest): Promise<Ready> {
+export async function makeReady(broker: Broker, context: Means, runs: Runs, request: RunRequest): Promise<Ready> {
   const { host } = context
   const stat = await statOf(host, `/proc/${request.process}`)
   if (stat === "unknown")
@@ -75,14 +75,14 @@ const shownDigest = (digest: string, [only, ...more]: readonly Hashed[]): string
 const digestOf = (given: readonly string[]): string =>
   createHash("sha256").update(given.join("\0"), "latin1").digest("hex").slice(0, 12)
 
-async function hashFiles({ hasher, depth, signal }: Context, paths: readonly string[]): Promise<Hashed[]> {
+async function hashFiles({ hasher, depth, signal }: Means, paths: readonly string[]): Promise<Hashed[]> {
   const found = await hasher.files(paths.map(asBinary), depth, signal, () => undefined)
   return found.map((each, i) => ({ ...each, path: paths[i] ?? "", byKernel: each.how === "kernel" }))
 }
 
 type HashedModel = { readonly path: string; readonly digest: string; readonly files: readonly Hashed[] }
 
-async function hashModels(context: Context, paths: readonly string[]): Promise<HashedModel[]> {
+async function hashModels(context: Means, paths: readonly string[]): Promise<HashedModel[]> {
   const { hasher, depth, signal, weights } = context
   const models: HashedModel[] = []
   for (const path of paths) {

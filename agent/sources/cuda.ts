@@ -6,7 +6,7 @@ import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { z } from "zod"
 import type { Found, Host } from "../host.ts"
 import { sonameOf } from "./cuda/elf.ts"
-import { libraryFolders, pythonLibraryFolders, sitePackages } from "./cuda/places.ts"
+import { libraryFolders, pythonLibraryFolders } from "./cuda/places.ts"
 import { type Context, digestsOf, fact, known, lookedAt, measurements, type Source } from "./source.ts"
 
 const library =
@@ -91,7 +91,7 @@ async function rocmFolders(host: Host): Promise<string[]> {
 /** Each library once by its real path, with the names that lead to it. */
 async function libraries(context: Context, homes: readonly string[]): Promise<Measurement[]> {
   const named = new Map<string, string[]>()
-  for (const folder of await foldersOf(context.host, homes)) {
+  for (const folder of await foldersOf(context, homes)) {
     const listed = await context.host.list(folder)
     const names = listed.state === "present" ? listed.value.filter(name => library.test(name)) : []
     for (const name of names) {
@@ -103,10 +103,10 @@ async function libraries(context: Context, homes: readonly string[]): Promise<Me
   return libraryMeasurements(context, named)
 }
 
-async function foldersOf(host: Host, homes: readonly string[]): Promise<readonly string[]> {
+async function foldersOf({ host, scan }: Context, homes: readonly string[]): Promise<readonly string[]> {
   const makers = homes.flatMap(home => [`${home}/lib64`, `${home}/lib`, `${home}/targets/x86_64-linux/lib`])
   const python: string[] = []
-  for (const site of await sitePackages(host)) python.push(...(await pythonLibraryFolders(host, site)))
+  for (const site of await scan.sites()) python.push(...(await pythonLibraryFolders(host, site)))
   return [...new Set([...libraryFolders, ...makers, ...python])]
 }
 

@@ -6,7 +6,7 @@
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { type Found, type Host, isRefused } from "../host.ts"
 import { isFileOf, type Mapped, mapped, opened } from "./process/maps.ts"
-import { type Server, serversOn } from "./process/server.ts"
+import type { Server } from "./process/server.ts"
 import { commandFact, environmentFacts, unitFacts } from "./process/setting.ts"
 import { weightsFacts } from "./process/used.ts"
 import { type Context, digestsOf, fact, known, measurements, type Source } from "./source.ts"
@@ -16,7 +16,7 @@ const fix = "start assay-reader.socket, or run the agent as the server's user"
 export const loaded: Source = {
   name: "loaded",
   measure: async context => {
-    const { servers, hidden } = await serversOn(context.host)
+    const { servers, hidden } = await context.scan.servers()
     const found = new Map<string, Fact[]>()
     for (const server of servers) {
       const name = `${server.kind} ${server.executable}`

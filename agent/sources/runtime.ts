@@ -6,7 +6,7 @@
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { posix } from "node:path"
 import type { Host } from "../host.ts"
-import { sitePackages } from "./cuda/places.ts"
+import type { Process } from "./process/scan.ts"
 import { packageFacts, packagesIn } from "./python/package.ts"
 import { besideDigest, type Context, digestFacts, fact, known, lookedAt, measurements, type Source } from "./source.ts"
 
@@ -37,7 +37,7 @@ export const runtime: Source = {
   name: "runtime",
   measure: async context => {
     const installed = await installedPaths(context.host)
-    const { paths, replaced, hidden } = await runningPaths(context.host)
+    const { paths, replaced, hidden } = await runningPaths(context)
     const found: Measurement[] = []
     for (const path of [...new Set([...installed, ...paths])].toSorted()) {
       const stale = replaced.has(path) ? [known("running", "another file than the one at this path")] : []
@@ -63,7 +63,7 @@ export const runtime: Source = {
 /** Runtimes that are packages of Python, wherever environments are found. */
 async function packages(context: Context): Promise<Measurement[]> {
   const found: Measurement[] = []
-  for (const site of await sitePackages(context.host))
+  for (const site of await context.scan.sites())
     for (const each of await packagesIn(context.host, site))
       found.push(...measurements("runtime", each.folder, await packageFacts(context, each)))
   return found
@@ -89,18 +89,15 @@ async function installedPaths(host: Host): Promise<string[]> {
 type Running = { readonly paths: Set<string>; readonly replaced: Set<string>; readonly hidden: Set<string> }
 
 /** Of the processes that run now: executables, those whose file is no longer at its path, and names without a path. */
-async function runningPaths(host: Host): Promise<Running> {
+async function runningPaths({ host, scan }: Context): Promise<Running> {
   const running: Running = { paths: new Set(), replaced: new Set(), hidden: new Set() }
-  const listed = await host.list("/proc")
-  const processes = listed.state === "present" ? listed.value.filter(name => /^\d+$/.test(name)) : []
-  for (const process of processes) await note(host, `/proc/${process}`, running)
+  for (const each of await scan.processes()) await note(host, each, running)
   return running
 }
 
 const deleted = " (deleted)"
 
-async function note(host: Host, process: string, { paths, replaced, hidden }: Running): Promise<void> {
-  const exe = await host.link(`${process}/exe`)
+async function note(host: Host, { folder, exe }: Process, { paths, replaced, hidden }: Running): Promise<void> {
   if (exe.state === "present") {
     const gone = exe.value.endsWith(deleted)
     const path = gone ? exe.value.slice(0, -deleted.length) : exe.value
@@ -108,7 +105,7 @@ async function note(host: Host, process: string, { paths, replaced, hidden }: Ru
     paths.add(path)
     if (gone) replaced.add(path)
   } else if (exe.state === "unreadable") {
-    const name = await host.readLine(`${process}/comm`)
+    const name = await host.readLine(`${folder}/comm`)
     const text = name.state === "present" ? Buffer.from(name.value).toString("latin1") : ""
     if (commandNames.has(text)) hidden.add(text)
   }

@@ -13,6 +13,7 @@ import { CannotHash } from "../hash/tree.ts"
 import type { FileDigest, Found, Host } from "../host.ts"
 import type { Runs } from "../run/runs.ts"
 import type { Self } from "../self.ts"
+import type { Scan } from "./process/scan.ts"
 
 /** The TPM as the broker tells of it. */
 export type TpmAnswer = {
@@ -26,6 +27,8 @@ export type TpmAnswer = {
 /** What sources may look at. */
 export type Context = {
   readonly host: Host
+  /** what ran on that host when the first source asked */
+  readonly scan: Scan
   readonly hasher: Hasher
   readonly depth: Depth
   readonly signal: AbortSignal
@@ -37,6 +40,9 @@ export type Context = {
   /** processes that were started by us after hashing */
   readonly runs: Pick<Runs, "of">
 }
+
+/** What a look at the machine begins with: what runs on it is found then. */
+export type Means = Omit<Context, "scan">
 
 /** `measure` never throws for what it finds on the machine, only when it is aborted. */
 export type Source = { readonly name: string; measure(context: Context): Promise<readonly Measurement[]> }

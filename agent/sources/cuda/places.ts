@@ -1,6 +1,6 @@
 /** Where do packages put libraries: of the distribution, of their makers, of Python, of the runtimes themselves? */
 import type { Host } from "../../host.ts"
-import { serversOn } from "../process/server.ts"
+import type { Server } from "../process/server.ts"
 import { posix } from "node:path"
 
 /** Where packages of distributions and of the makers put libraries. */
@@ -20,9 +20,9 @@ const rootParents = ["/opt", "/opt/conda/envs", "/srv"]
 const most = 32
 
 /** Every site-packages (or Debian's dist-packages) there, and of the environments that servers run from, by real path. */
-export async function sitePackages(host: Host): Promise<string[]> {
+export async function sitePackages(host: Host, servers: readonly Server[]): Promise<string[]> {
   const found = new Set<string>()
-  for (const root of await pythonRoots(host)) {
+  for (const root of await pythonRoots(host, servers)) {
     const listed = await host.list(`${root}/lib`)
     const versions = listed.state === "present" ? listed.value.filter(each => /^python3(?:\.\d{1,2})?$/.test(each)) : []
     for (const version of versions)
@@ -34,13 +34,12 @@ export async function sitePackages(host: Host): Promise<string[]> {
   return [...found].toSorted()
 }
 
-async function pythonRoots(host: Host): Promise<string[]> {
+async function pythonRoots(host: Host, servers: readonly Server[]): Promise<string[]> {
   const children: string[] = []
   for (const parent of rootParents) {
     const listed = await host.list(parent)
     if (listed.state === "present") children.push(...listed.value.slice(0, 256).map(each => `${parent}/${each}`))
   }
-  const { servers } = await serversOn(host)
   const environments = servers
     .flatMap(({ given }) => [given[0] ?? "", given[1] ?? ""])
     .filter(each => posix.isAbsolute(each))

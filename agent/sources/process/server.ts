@@ -5,6 +5,7 @@
 import { posix } from "node:path"
 import type { Found, Host } from "../../host.ts"
 import { deletedMark, mapped, mayHaveMapped } from "./maps.ts"
+import type { Process } from "./scan.ts"
 
 /** Names of executables, and of the scripts that Python runs. */
 const executables = new Set([
@@ -31,7 +32,6 @@ const packages: Readonly<Record<string, string>> = {
   tensorrt_llm: "trtllm-serve",
 }
 const titles = /^(vllm|sglang)::/i
-const processLimit = 65_536
 
 /** `folder` is the process's in proc, `executable` its path as it sees it, `replaced` whether that is another file now. */
 export type Server = {
@@ -44,34 +44,15 @@ export type Server = {
 /** `hidden` are the names of processes that are called as runtimes are and show nothing else. */
 export type Servers = { readonly servers: readonly Server[]; readonly hidden: readonly string[] }
 
-/** The servers that run now. */
-export async function serversOn(host: Host): Promise<Servers> {
-  const listed = await host.list("/proc")
-  const numbers = listed.state === "present" ? listed.value.filter(name => /^\d{1,10}$/.test(name)) : []
+/** The servers among these processes. */
+export async function serversAmong(host: Host, processes: readonly Process[]): Promise<Servers> {
   const servers: Server[] = []
   const hidden = new Set<string>()
-  for (const number of numbers.slice(0, processLimit)) {
-    const folder = `/proc/${number}`
-    if (await isKernelThread(host, folder)) continue
-    const exe = await host.link(`${folder}/exe`)
+  for (const { folder, exe } of processes) {
     if (exe.state === "present") servers.push(...(await serverAt(host, folder, exe.value)))
     else if (exe.state === "unreadable") for (const name of await nameOf(host, folder)) hidden.add(name)
   }
   return { servers, hidden: [...hidden].toSorted() }
-}
-
-/**
- * PF_KTHREAD in the flags of proc(5)'s stat: on an idle machine most of what is in proc, with no executable, and nothing to ask
- * the reader about. The name before them may hold anything, and the kernel alone sets them.
- */
-async function isKernelThread(host: Host, folder: string): Promise<boolean> {
-  const stat = await host.readBytes(`${folder}/stat`, 4096)
-  if (stat.state !== "present") return false
-  const fields = Buffer.from(stat.value)
-    .toString("latin1")
-    .replace(/^.*\) /s, "")
-    .split(" ")
-  return (Number(fields[6]) & 0x0020_0000) !== 0
 }
 
 /** The server in this folder of proc, if it is one. */
