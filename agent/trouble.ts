@@ -1,24 +1,17 @@
 /** What does the agent say when something does not work? What is wrong, and the fix; a person reads both. */
+import { Hinted, hintOf } from "../attestation/wire/hinted.ts"
 import { plainLine } from "../attestation/wire/text.ts"
 import { withLevel } from "../local/journal.ts"
 
 /** A failure with a hint: what a person should do about it. */
-export class Trouble extends Error {
-  readonly hint: string
-  constructor(message: string, hint: string) {
-    super(message)
-    this.name = "Trouble"
-    this.hint = hint
-  }
-}
+export class Trouble extends Hinted {}
 
 /** Tells people what happened; `hint` is what to do, or empty. */
 export type Say = (message: string, hint: string) => void
 
 /** What an error says, and the fix that it names. */
 export function told(error: unknown): { readonly message: string; readonly hint: string } {
-  if (!(error instanceof Error)) return { message: String(error), hint: "" }
-  return { message: error.message, hint: "hint" in error && typeof error.hint === "string" ? error.hint : "" }
+  return { message: error instanceof Error ? error.message : String(error), hint: hintOf(error) }
 }
 
 /** On stderr, in house style, and harmless to a terminal whoever the words are from. What has a fix is a warning. */

@@ -2,18 +2,19 @@
  * In what does a TLS key travel? In a certificate that nobody need believe: self-signed at first; signed by the key of before when there is a
  * successor, which is all that peers look at (`pin.ts`). Node makes no certificates; openssl does.
  */
+import { Hinted } from "../attestation/wire/hinted.ts"
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
 /** A program is missing. A process that meets it exits with 69 (EX_UNAVAILABLE). */
-export class ProgramMissing extends Error {
-  readonly hint: string
+export class ProgramMissing extends Hinted {
   constructor(program: string) {
-    super(`${program} is not on the PATH, and there is no /usr/bin/${program}`)
-    this.name = "ProgramMissing"
-    this.hint = `install ${program}: apt-get install ${program}`
+    super(
+      `${program} is not on the PATH, and there is no /usr/bin/${program}`,
+      `install ${program}: apt-get install ${program}`,
+    )
   }
 }
 

@@ -2,6 +2,7 @@
  * How is a peer reached whose key is pinned? Directly or through an HTTP proxy (CONNECT), with TLS 1.3 only, and nothing is said before its key
  * is seen. What is said then, and over which path: agent and command.
  */
+import { Hinted } from "../attestation/wire/hinted.ts"
 import { readFile } from "node:fs/promises"
 import { request } from "node:http"
 import { isIP, type Socket } from "node:net"
@@ -27,14 +28,11 @@ export type Shown = { readonly key: string; readonly cert: string }
 export type Line = { readonly tls: TLSSocket; readonly successor: Uint8Array | "none" }
 
 /** What kept a connection from coming about. `channel-differs`: somebody else answered, and was told nothing. */
-export class NoChannel extends Error {
+export class NoChannel extends Hinted {
   readonly kind: "unreachable" | "late" | "stopped" | "proxy" | "channel-differs"
-  readonly hint: string
   constructor(kind: NoChannel["kind"], message: string, hint: string) {
-    super(message)
-    this.name = "NoChannel"
+    super(message, hint)
     this.kind = kind
-    this.hint = hint
   }
 }
 

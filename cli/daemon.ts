@@ -2,6 +2,7 @@
  * How does a service run until it is told to end, and read its configuration anew when it is told so? SIGHUP means that only where
  * somebody supervises the process; a terminal that goes away still ends what it started.
  */
+import { hintOf } from "../attestation/wire/hinted.ts"
 import { nobody, type Supervisor } from "../local/supervisor.ts"
 import { complain, type Terminal, untilInterrupted } from "./terminal.ts"
 
@@ -39,7 +40,7 @@ function untilReloaded<C extends object>({ read }: Daemon<C>, terminal: Terminal
       supervisor.tell("RELOADING=1", "STATUS=reading the configuration anew")
       controller.abort(new Error("reload"))
     } catch (error) {
-      const hint = error instanceof Error && "hint" in error ? String(error.hint) : ""
+      const hint = hintOf(error)
       complain(terminal, `not reloaded: ${error instanceof Error ? error.message : String(error)}`, hint)
     }
   }

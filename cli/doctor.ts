@@ -2,6 +2,7 @@
  * Would the agent work on this machine, and if not, what is missing? Each check is asked of the real thing: the device, the
  * library, the socket, the collector's port. Nothing is changed.
  */
+import { hintOf } from "../attestation/wire/hinted.ts"
 import { constants } from "node:fs"
 import { access, stat } from "node:fs/promises"
 import { join } from "node:path"
@@ -199,8 +200,7 @@ async function collectorOf({ state, proxy }: Configuration): Promise<Check[]> {
     socket.destroy()
     return [ok("collector", `${host}:${port} answers with the pinned key`)]
   } catch (error) {
-    const hint =
-      error instanceof Error && "hint" in error ? String(error.hint) : "run this as the agent's user, or use sudo"
+    const hint = hintOf(error) || "run this as the agent's user, or use sudo"
     return [bad("collector", "problem", error instanceof Error ? error.message : String(error), hint)]
   }
 }

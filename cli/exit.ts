@@ -1,4 +1,5 @@
 /** What does the command's exit status say? One table; scripts may rely on it. Why these: docs/decisions/exit-codes.md. */
+import { Hinted } from "../attestation/wire/hinted.ts"
 
 /** Exit codes by name. 0 to 4 are our answers; from 69 on they are those of sysexits(3), which systemd knows by name. */
 export const exits = {
@@ -26,13 +27,10 @@ export const meanings: Readonly<Record<Exit, string>> = {
 }
 
 /** A command cannot go on: what is wrong, what to do, and the exit it ends with. */
-export class Problem extends Error {
+export class Problem extends Hinted {
   readonly exit: Exit
-  readonly hint: string
   constructor(exit: Exit, message: string, hint: string) {
-    super(message)
-    this.name = "Problem"
+    super(message, hint)
     this.exit = exit
-    this.hint = hint
   }
 }

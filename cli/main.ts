@@ -1,6 +1,9 @@
 /**
  * The `assay` command: which command is meant, and how does it end? What each command does stands in its own file.
  */
+import { CallFailed } from "../local/call.ts"
+import { BadConfiguration } from "../local/configuration.ts"
+import { hintOf } from "../attestation/wire/hinted.ts"
 import { Command as Line, CommanderError } from "commander"
 import type { Command } from "./command.ts"
 import { commands } from "./commands.ts"
@@ -94,13 +97,13 @@ function misused(error: CommanderError, terminal: Terminal): Exit {
 function fault(error: unknown): { message: string; hint: string; exit: Exit } {
   if (error instanceof Problem) return error
   if (!(error instanceof Error)) return { message: String(error), hint: "", exit: "failed" }
-  const hint = "hint" in error && typeof error.hint === "string" ? error.hint : ""
+  const hint = hintOf(error)
   return { message: error.message, hint, exit: exitOf(error) }
 }
 
-/** What other rooms throw, by the name of its class. */
+/** What other rooms throw. */
 function exitOf(error: Error): Exit {
-  if (error.name === "BadConfiguration") return "configuration"
-  if (error.name === "CallFailed" && error.message.startsWith("nothing answers")) return "missing"
+  if (error instanceof BadConfiguration) return "configuration"
+  if (error instanceof CallFailed && error.message.startsWith("nothing answers")) return "missing"
   return "failed"
 }

@@ -2,6 +2,7 @@
  * How is a SQLite file opened and asked? One connection of node:sqlite, set so that what is committed is on disk. Its tables
  * are in `schema.ts`; what is asked of them in `sqlite.ts`.
  */
+import { Hinted } from "../attestation/wire/hinted.ts"
 import * as sqlite from "node:sqlite"
 import type { ZodType } from "zod"
 import { schema } from "./schema.ts"
@@ -13,14 +14,7 @@ const Connection: typeof sqlite.DatabaseSync =
 export type Bound = null | number | string | Uint8Array
 
 /** The store cannot be used; `hint` says what to do. */
-export class StoreUnusable extends Error {
-  readonly hint: string
-  constructor(message: string, hint: string) {
-    super(message)
-    this.name = "StoreUnusable"
-    this.hint = hint
-  }
-}
+export class StoreUnusable extends Hinted {}
 
 /** An open database. Everything on it is synchronous, so a transaction is never interleaved with another. */
 export class Database {

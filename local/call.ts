@@ -2,6 +2,7 @@
  * How does one process on this machine ask another? By a closed set of verbs over a Unix socket: each request and each answer
  * is one length-prefixed JSON frame, read by its schema. Who may connect is the socket file's mode.
  */
+import { Hinted, hintOf } from "../attestation/wire/hinted.ts"
 import { chmodSync, rmSync } from "node:fs"
 import { createConnection, createServer, type Server, type Socket } from "node:net"
 import { z, type ZodType } from "zod"
@@ -20,14 +21,7 @@ const problem = z.strictObject({ error: z.string().max(4096), hint: z.string().m
 const request = z.strictObject({ verb: z.string().max(64), with: z.unknown() })
 
 /** The other side answered that it could not; `hint` says what to do. */
-export class CallFailed extends Error {
-  readonly hint: string
-  constructor(message: string, hint: string) {
-    super(message)
-    this.name = "CallFailed"
-    this.hint = hint
-  }
-}
+export class CallFailed extends Hinted {}
 
 /**
  * Serves `verbs` on `server`, one request after another on each connection. A request that is not one closes its connection.
@@ -71,8 +65,7 @@ async function carryOut<V extends Verbs>(verbs: V, handlers: Handlers<V>, bytes:
 }
 
 function explained(error: unknown): z.infer<typeof problem> {
-  const hint =
-    error instanceof Error && "hint" in error && typeof error.hint === "string" ? error.hint : "look at its log"
+  const hint = hintOf(error) || "look at its log"
   return { error: (error instanceof Error ? error.message : String(error)).slice(0, 4096), hint: hint.slice(0, 4096) }
 }
 

@@ -2,18 +2,12 @@
  * How does a process read its one configuration file, and what does it say when it cannot? TOML through a strict schema: an
  * unknown key is refused, and the nearest known one is named. Which keys there are is each process's own business.
  */
+import { Hinted } from "../attestation/wire/hinted.ts"
 import { parse, TomlError } from "smol-toml"
 import { z, type ZodType } from "zod"
 
 /** The configuration cannot be used. A process that meets it exits with 78 (EX_CONFIG). */
-export class BadConfiguration extends Error {
-  readonly hint: string
-  constructor(message: string, hint: string) {
-    super(message)
-    this.name = "BadConfiguration"
-    this.hint = hint
-  }
-}
+export class BadConfiguration extends Hinted {}
 
 /** The value of `text` under `schema`; `document` is the page that lists every key. Throws {@link BadConfiguration}. */
 export function readToml<T>(schema: ZodType<T>, text: string, document: string): T {

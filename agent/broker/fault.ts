@@ -1,15 +1,9 @@
 /** What does the broker say when it cannot do something? What is wrong, and the fix; both reach the caller and stderr. */
+import { Hinted, hintOf } from "../../attestation/wire/hinted.ts"
 import { withLevel } from "../../local/journal.ts"
 
 /** A failure with a hint: what a person should do about it. */
-export class Fault extends Error {
-  readonly hint: string
-  constructor(message: string, hint: string) {
-    super(message)
-    this.name = "Fault"
-    this.hint = hint
-  }
-}
+export class Fault extends Hinted {}
 
 /** A failure that trying again does not mend: a supervisor should not start the broker anew until a person was there. */
 export class LastingFault extends Fault {}
@@ -32,7 +26,7 @@ export async function underEndorsement<T>(work: Promise<T>): Promise<T> {
 export function faultOf(error: unknown): Fault {
   if (error instanceof Fault) return error
   if (!(error instanceof Error)) return new Fault(String(error), "")
-  const hint = "hint" in error && typeof error.hint === "string" ? error.hint : ""
+  const hint = hintOf(error)
   const told = hint !== "" && error.message.endsWith(`: ${hint}`)
   return new Fault(told ? error.message.slice(0, -hint.length - 2) : error.message, hint)
 }

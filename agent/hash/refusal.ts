@@ -1,4 +1,5 @@
 /** Why can a model not be hashed, and what would help? One error for everything that a file system or a store may be. */
+import { Hinted } from "../../attestation/wire/hinted.ts"
 import { type Binary, shown } from "./binary.ts"
 
 /**
@@ -8,17 +9,14 @@ import { type Binary, shown } from "./binary.ts"
 export type Obstacle = "absent" | "unreadable" | "changed" | "unsteady"
 
 /** The model cannot be hashed, and the hint says what would help. */
-export class CannotHash extends Error {
+export class CannotHash extends Hinted {
   readonly obstacle: Obstacle
-  readonly hint: string
   /** what the file system said, such as EACCES; empty where it said nothing */
   readonly code: string
   constructor(obstacle: Obstacle, message: string, hint: string, code = "") {
-    super(message)
-    this.name = "CannotHash"
+    super(message, hint)
     this.code = code
     this.obstacle = obstacle
-    this.hint = hint
   }
 }
 
