@@ -282,6 +282,9 @@ function withoutEnd(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, end + 1)
 }
 
+/** What would help where the kernel refused. */
+const hint = "let the agent's user read it"
+const refusals = new Set(["EACCES", "EPERM"])
 const gone = new Set(["ENOENT", "ENOTDIR", "ENXIO", "ENODEV", "ESRCH"])
 
 /** An error of the file system is an outcome; any other is a surprise. */
@@ -291,6 +294,6 @@ async function attempt<T>(read: () => Promise<Found<T>>): Promise<Found<T>> {
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : undefined
     if (code === undefined) throw error
-    return gone.has(code) ? absent : unreadable(code)
+    return gone.has(code) ? absent : unreadable(refusals.has(code) ? `${code}: ${hint}` : code)
   }
 }

@@ -69,7 +69,7 @@ describe("a host", () => {
       console.log(JSON.stringify(await new Host("${root}").readBytes("/private")))`
     if (process.getuid?.() !== 0) chmodSync(join(root, "private"), 0)
     const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", program])
-    expect(stdout.toString().trim()).toBe('{"state":"unreadable","problem":"EACCES"}')
+    expect(stdout.toString().trim()).toBe(`{"state":"unreadable","problem":"EACCES: let the agent's user read it"}`)
   })
 
   it("lists names in byte order, and refuses to guess at a name that is not UTF-8", async () => {

@@ -155,8 +155,9 @@ async function displayDevices(host: Host): Promise<Devices> {
   const devices: Device[] = []
   for (const address of listed.value) {
     const kind = await host.readLine(`${pciDevices}/${address}/class`)
-    if (kind.state !== "present" || !accelerator.test(Buffer.from(kind.value).toString("latin1"))) continue
-    devices.push(await deviceAt(host, address))
+    if (kind.state === "unreadable") devices.push({ address, driver: "unknown", facts: [fact("class", kind)] })
+    else if (kind.state === "present" && accelerator.test(Buffer.from(kind.value).toString("latin1")))
+      devices.push(await deviceAt(host, address))
   }
   return { state: "present", value: devices }
 }

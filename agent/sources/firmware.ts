@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto"
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { escaped } from "../escape.ts"
-import type { Host } from "../host.ts"
+import type { Found, Host } from "../host.ts"
 import { controllerFacts } from "./firmware/controllers.ts"
 import { fwupd } from "./firmware/fwupd.ts"
 import { BadTable, steadyDigest, stringsOf, structuresIn } from "./firmware/smbios.ts"
@@ -119,29 +119,35 @@ async function microcode(host: Host): Promise<Measurement[]> {
 }
 
 async function listedRevisions(host: Host): Promise<Fact[]> {
-  const values = await processorLines(host)
-  return (values.get("microcode") ?? []).map(each => known("revision", each))
+  const lines = await processorLines(host)
+  if (lines.state === "unreadable") return [fact(processors, lines)]
+  return lines.state === "present" ? (lines.value.get("microcode") ?? []).map(each => known("revision", each)) : []
 }
 
+const processors = "/proc/cpuinfo"
+
 /** Lines "name : value" of /proc/cpuinfo, of all processors together, each value once. */
-async function processorLines(host: Host): Promise<ReadonlyMap<string, readonly string[]>> {
-  const read = await host.readBytes("/proc/cpuinfo", 1 << 22)
+async function processorLines(host: Host): Promise<Found<ReadonlyMap<string, readonly string[]>>> {
+  const read = await host.readBytes(processors, 1 << 22)
+  if (read.state !== "present") return read
   const found = new Map<string, string[]>()
-  const lines = read.state === "present" ? Buffer.from(read.value).toString("latin1").split("\n") : []
-  for (const line of lines) {
+  for (const line of Buffer.from(read.value).toString("latin1").split("\n")) {
     const [, name, value] = /^([^\t:]{1,64})\t*: (.{1,256})$/.exec(line) ?? []
     if (name === undefined || value === undefined) continue
     const values = found.get(name) ?? []
     if (!values.includes(value) && values.length < 16) found.set(name, [...values, value])
   }
-  return found
+  return { state: "present", value: found }
 }
 
 async function processor(host: Host): Promise<Measurement[]> {
   const lines = await processorLines(host)
+  if (lines.state !== "present") return measurements("firmware", "processor", [fact(processors, lines)])
   const names = ["vendor_id", "cpu family", "model", "model name", "stepping"]
-  const facts = names.flatMap(name => (lines.get(name) ?? []).map(value => known(name, Buffer.from(value, "latin1"))))
-  return measurements("firmware", "processor", facts.length > 0 ? facts : [["absent", "/proc/cpuinfo"]])
+  const facts = names.flatMap(name =>
+    (lines.value.get(name) ?? []).map(value => known(name, Buffer.from(value, "latin1"))),
+  )
+  return measurements("firmware", "processor", facts.length > 0 ? facts : [["absent", processors]])
 }
 
 function tpm({ tpm: answer }: Context): Measurement[] {

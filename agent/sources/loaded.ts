@@ -63,15 +63,18 @@ async function viewOf(host: Host, server: Server): Promise<Host> {
 
 /** The executable, and every file that is mapped to be run. */
 async function codeFacts(context: Context, server: Server, maps: Found<readonly Mapped[]>): Promise<Fact[]> {
-  const seen = maps.state === "present" ? maps.value.filter(each => each.code) : []
+  const mappedCode = maps.state === "present" ? maps.value.filter(each => each.code) : []
   const executable = { path: server.executable, code: true, gone: server.replaced, file: "unknown" }
-  const all = [...seen, ...(seen.some(each => each.path === executable.path) ? [] : [executable])]
+  const isMapped = mappedCode.some(each => each.path === executable.path)
+  const all = [...mappedCode, ...(isMapped ? [] : [executable])]
   const there = all.filter(each => !each.gone)
   const [here, away] = await parted(context, server, there)
   const own = await digestsOf(context, here)
   const refused = here.filter(path => isRefused(own.get(path) ?? { state: "absent" }))
   const theirs = { ...context, host: context.host.seenBy(server.folder) }
-  const digests = [...own, ...(await digestsOf(theirs, [...refused, ...away]))]
+  const seen = await digestsOf(theirs, [...refused, ...away])
+  const better = [...seen].filter(([path, found]) => found.state !== "absent" || !refused.includes(path))
+  const digests = [...own, ...better]
   const replaced = all
     .filter(each => each.gone)
     .map(({ path }) => known(`replaced${path}`, "what runs is not the file at this path"))

@@ -67,7 +67,7 @@ const unitFolders = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/sys
 /** The unit that started it with the digests of its files, or the container with its image (cgroup v2: one line, "0::/path"). */
 export async function unitFacts(host: Host, { folder }: Server): Promise<Fact[]> {
   const read = await host.readLine(`${folder}/cgroup`)
-  if (read.state !== "present") return []
+  if (read.state !== "present") return read.state === "absent" ? [] : [fact("unit", read)]
   const parts = Buffer.from(read.value).toString("latin1").split("\n").at(-1)?.split("/") ?? []
   const container = parts.flatMap(each => /(?:^|-)([0-9a-f]{64})(?:\.scope)?$/.exec(each)?.[1] ?? []).at(-1)
   if (container !== undefined) return containerFacts(host, container)
@@ -81,6 +81,7 @@ async function unitFileFacts(host: Host, unit: string): Promise<Fact[]> {
   for (const base of unitFolders)
     for (const name of new Set([unit, template])) {
       const dropIns = await host.list(`${base}/${name}.d`)
+      if (dropIns.state === "unreadable") facts.push(fact(`unit${base}/${name}.d`, dropIns))
       const more = dropIns.state === "present" ? dropIns.value.filter(each => each.endsWith(".conf")).slice(0, 32) : []
       for (const path of [name, ...more.map(each => posix.join(`${name}.d`, each))]) {
         const digest = contentDigest(await host.readBytes(`${base}/${path}`))

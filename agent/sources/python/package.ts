@@ -4,7 +4,7 @@
  */
 import { posix } from "node:path"
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Host } from "../../host.ts"
+import type { Found, Host } from "../../host.ts"
 import { type Context, contradiction, contentDigest, digestsOf, fact, known } from "../source.ts"
 
 /** Packages that serve models: their files are compared. */
@@ -56,9 +56,7 @@ export async function packageFacts(context: Context, { name, version, folder }: 
     known("package", name),
     known("version", version),
     fact("record", contentDigest(record)),
-    ...(own === "unknown" || normal(own) === normal(version)
-      ? []
-      : [contradiction("version", [`the folder says ${version}`, `METADATA says ${own}`])]),
+    ...versionFacts(version, own),
   ]
   if (!compared.has(name) || record.state !== "present") return facts
   return [...facts, ...(await comparison(context, posix.dirname(folder), entriesIn(record.value)))]
@@ -67,10 +65,20 @@ export async function packageFacts(context: Context, { name, version, folder }: 
 /** A folder's name has no hyphens: they stand for what separates the parts of a version. */
 const normal = (version: string): string => version.toLowerCase().replace(/[-_]/g, ".")
 
-async function ownVersion(host: Host, folder: string): Promise<string> {
+/** What the package's own METADATA says, if that is not what its folder is called. */
+function versionFacts(version: string, own: Found<string>): Fact[] {
+  if (own.state === "unreadable") return [fact("METADATA", own)]
+  return own.state === "absent" || normal(own.value) === normal(version)
+    ? []
+    : [contradiction("version", [`the folder says ${version}`, `METADATA says ${own.value}`])]
+}
+
+async function ownVersion(host: Host, folder: string): Promise<Found<string>> {
   const read = await host.readBytes(`${folder}/METADATA`, 1 << 20)
-  const text = read.state === "present" ? Buffer.from(read.value).toString("utf8") : ""
-  return /^Version: ([\w.+!]{1,100})\s*$/m.exec(text.split("\n\n")[0] ?? "")?.[1] ?? "unknown"
+  if (read.state !== "present") return read
+  const [head = ""] = Buffer.from(read.value).toString("utf8").split("\n\n")
+  const version = /^Version: ([\w.+!]{1,100})\s*$/m.exec(head)?.[1]
+  return version === undefined ? { state: "absent" } : { state: "present", value: version }
 }
 
 /** `sha256` in hex, or "none". */
@@ -93,15 +101,30 @@ async function comparison(context: Context, site: string, entries: readonly Entr
   const hashed = entries.filter(each => each.sha256 !== "none")
   const pathOf = ({ path }: Entry): string => posix.join(site, path)
   const digests = await digestsOf(context, hashed.map(pathOf))
-  const others = hashed.flatMap(each => {
-    const found = digests.get(pathOf(each)) ?? { state: "absent" as const }
-    const says = found.state === "present" ? found.value : found.state
-    return says === `sha256:${each.sha256}`
-      ? []
-      : [contradiction(each.path, [`RECORD says sha256:${each.sha256}`, `the disk says ${says}`])]
-  })
-  const more =
-    others.length > limits.said ? [contradiction("RECORD", [`${others.length - limits.said} files more differ`])] : []
-  const counts = [known("compared", hashed.length), known("without-digest", entries.length - hashed.length)]
-  return [...counts, ...others.slice(0, limits.said), ...more]
+  const told = hashed.flatMap(each => differing(each, digests.get(pathOf(each)) ?? { state: "absent" }))
+  const hidden = told.filter(([name]) => name === "unreadable")
+  const others = told.filter(([name]) => name !== "unreadable")
+  const counts = [
+    known("compared", hashed.length - hidden.length),
+    known("without-digest", entries.length - hashed.length),
+  ]
+  return [
+    ...counts,
+    ...others.slice(0, limits.said),
+    ...beyond(others, n => contradiction("RECORD", [`${n} files more differ`])),
+    ...hidden.slice(0, limits.said),
+    ...beyond(hidden, n => ["unreadable", `RECORD: ${n} files more`]),
+  ]
 }
+
+/** What was not read is no difference. */
+function differing({ path, sha256 }: Entry, found: Found<string>): Fact[] {
+  if (found.state === "unreadable") return [fact(path, found)]
+  const says = found.state === "present" ? found.value : found.state
+  return says === `sha256:${sha256}`
+    ? []
+    : [contradiction(path, [`RECORD says sha256:${sha256}`, `the disk says ${says}`])]
+}
+
+const beyond = (told: readonly Fact[], say: (more: number) => Fact): Fact[] =>
+  told.length > limits.said ? [say(told.length - limits.said)] : []
