@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { assert, property, string } from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
 import { Hasher } from "../agent/hash/hasher.ts"
-import { readRocm } from "../agent/sources/amd/rocm-smi.ts"
+import { readRocm, rocmFacts } from "../agent/sources/amd/rocm-smi.ts"
 import { contradictions } from "../agent/sources/nvidia/contradiction.ts"
 import { readSmi } from "../agent/sources/nvidia/smi.ts"
 import { BadXml, parseXml, within } from "../agent/sources/nvidia/xml.ts"
@@ -152,8 +152,28 @@ describe("rocm-smi", () => {
     }
   })
 
+  it("is read whatever else a release says, in any case of letters", () => {
+    const text = `\n\nWARNING: AMD GPU device(s) is/are in a low-power state.\n\n${JSON.stringify({
+      card1: {
+        "PCI Bus": "0000:C3:00.0",
+        "VBIOS Version": "113-X",
+        "Card Series": "X",
+        Clocks: { a: [1] },
+        "Node ID": null,
+      },
+      System: { "Driver Version": "6.12.12" },
+    })}\n`
+    const read = readRocm(Buffer.from(text))
+    if (read.state !== "present") throw new Error(read.state)
+    expect(read.value.driver).toBe("6.12.12")
+    expect(read.value.cards.map(({ address, fields }) => [address, ...fields])).toEqual([
+      ["0000:c3:00.0", ["vbios version", "113-X"], ["card series", "X"]],
+    ])
+    expect(read.value.cards.flatMap(rocmFacts)).toContainEqual(["absent", "rocm-smi/unique id"])
+  })
+
   it("is refused in another form, and is its own word beside what the kernel says", async () => {
-    for (const text of ["", "[]", "{", '{"card0": 1}', '{"card0": {"a": null}}', "null"])
+    for (const text of ["", "[]", "{", "{}", '{"card0": 1}', '{"system": {}}', "null"])
       expect(readRocm(Buffer.from(text)).state).toBe("unreadable")
     const card = (events: readonly Measurement[]) => subject(events, "rocm-smi/0000:03:00.0")
     const found = card(await driverOf("amd-w7900"))

@@ -9,7 +9,7 @@ import { askRocm, type RocmCard, rocmFacts, rocmSmi } from "./amd/rocm-smi.ts"
 import { cardContradictions, contradictions, listContradictions } from "./nvidia/contradiction.ts"
 import { firmwareFacts, libraryVersions } from "./nvidia/files.ts"
 import { type Card, type Driver, nvidiaCards, nvidiaDriver, nvidiaVersion } from "./nvidia/procfs.ts"
-import { askSmi, confidentialComputing, nvidiaSmi, type Smi, smiFacts } from "./nvidia/smi.ts"
+import { askSmi, cardFacts, confidentialComputing, machineFacts, nvidiaSmi, type Smi } from "./nvidia/smi.ts"
 import {
   type Context,
   digestFacts,
@@ -82,7 +82,7 @@ function cardsTold(cards: Found<readonly Card[]>, smi: Found<Smi>, version: stri
   const listed = cards.state === "present" ? cards.value : []
   return listed.flatMap(card => {
     const own = smi.state === "present" ? smi.value.cards.find(each => each.address === card.address) : undefined
-    const words = own ? smiFacts(own.fields) : []
+    const words = own ? cardFacts(own) : []
     const facts = [...card.facts, ...words, ...cardContradictions(card, own, version)]
     return measurements("driver", `nvidia/${card.address}`, facts)
   })
@@ -91,7 +91,7 @@ function cardsTold(cards: Found<readonly Card[]>, smi: Found<Smi>, version: stri
 async function smiTold(context: Context, smi: Found<Smi>, mode: readonly Fact[]): Promise<Fact[]> {
   if (smi.state !== "present") return [fact(nvidiaSmi, smi)]
   const program = (await digestFacts(context, nvidiaSmi)).map(prefixed("program"))
-  return [...program, ...smiFacts(smi.value.fields), ...mode]
+  return [...program, ...machineFacts(smi.value), ...mode]
 }
 
 /** A card's own signed report needs a card in confidential mode; why this machine has none. */

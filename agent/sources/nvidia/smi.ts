@@ -9,9 +9,10 @@ import { BadXml, type Element, parseXml, within } from "./xml.ts"
 
 export const nvidiaSmi = "/usr/bin/nvidia-smi"
 
-/** What it says of a card; of what it does not say there is no field. */
-export type SmiCard = { readonly address: string; readonly fields: ReadonlyMap<string, string> }
-export type Smi = { readonly fields: ReadonlyMap<string, string>; readonly cards: readonly SmiCard[] }
+/** What it says by the names of its XML; `failures`: what it says where it could not find out. What it leaves out is in neither. */
+type Words = { readonly fields: ReadonlyMap<string, string>; readonly failures: ReadonlyMap<string, string> }
+export type SmiCard = Words & { readonly address: string }
+export type Smi = Words & { readonly cards: readonly SmiCard[] }
 
 /** Of the machine: what the driver is, and the newest CUDA that it can run, which is not the CUDA that is installed. */
 const machineFields = ["driver_version", "cuda_version", "attached_gpus"]
@@ -29,6 +30,7 @@ const cardFields = [
   "inforom_version/img_version",
   "inforom_version/oem_object",
   "inforom_version/ecc_object",
+  "inforom_version/pwr_object",
   "persistence_mode",
   "addressing_mode",
   "compute_mode",
@@ -37,39 +39,69 @@ const cardFields = [
   "mig_mode/current_mig",
   "mig_mode/pending_mig",
   "gpu_virtualization_mode/virtualization_mode",
+  "gpu_virtualization_mode/host_vgpu_mode",
   "gpu_operation_mode/current_gom",
   "pci/pci_device_id",
   "pci/pci_sub_system_id",
 ]
 
-/** The output of `nvidia-smi -q -x`. */
+/** The output of `nvidia-smi -q -x`, with the warnings that it writes before and behind its XML. */
 export function readSmi(output: Uint8Array): Found<Smi> {
+  const { xml, remarks } = parted(Buffer.from(output).toString("utf8"))
   try {
-    const root = parseXml(Buffer.from(output).toString("utf8"))
+    const root = parseXml(xml)
     if (root.name !== "nvidia_smi_log") return { state: "unreadable", problem: `says ${root.name}, not nvidia_smi_log` }
     const cards = root.children.filter(each => each.name === "gpu").slice(0, 64)
-    return { state: "present", value: { fields: fieldsOf(root, machineFields), cards: cards.map(cardOf) } }
+    const { fields, failures } = wordsOf(root, machineFields)
+    const all = remarks === "" ? fields : new Map([...fields, ["remark", remarks]])
+    return { state: "present", value: { fields: all, failures, cards: cards.map(cardOf) } }
   } catch (error) {
     if (error instanceof BadXml) return { state: "unreadable", problem: `its XML ${error.message}` }
     throw error
   }
 }
 
-const cardOf = (gpu: Element): SmiCard => ({
-  address: addressOf(gpu.attributes.get("id") ?? ""),
-  fields: fieldsOf(gpu, cardFields),
-})
+const ending = "</nvidia_smi_log>"
+
+/** A corrupt InfoROM, for one, is told in a line of its own beside the document. */
+function parted(text: string): { readonly xml: string; readonly remarks: string } {
+  const end = text.lastIndexOf(ending)
+  const start = text.search(/<\?xml|<nvidia_smi_log/)
+  if (start < 0 || end < start) return { xml: text, remarks: "" }
+  const stop = end + ending.length
+  const remarks = `${text.slice(0, start)} ${text.slice(stop)}`.replaceAll(/[\s\ufeff]+/g, " ").trim()
+  return { xml: text.slice(start, stop), remarks: remarks.slice(0, 1000) }
+}
+
+const cardOf = (gpu: Element): SmiCard => {
+  const { fields, failures } = wordsOf(gpu, cardFields)
+  const address = addressOf(gpu.attributes.get("id") ?? within(gpu, "pci", "pci_bus_id")?.text ?? "")
+  return { address, fields: new Map([...fields, ...instancesOf(gpu)]), failures }
+}
 
 /** As the kernel spells it: the program writes domains with eight digits, and some releases in capitals. */
-const addressOf = (id: string): string => id.toLowerCase().replace(/^0000(?=[0-9a-f]{4}:)/, "")
+const addressOf = (id: string): string => id.toLowerCase().replace(/^0{0,4}(?=[0-9a-f]{4,8}:[0-9a-f]{2}:)/, "")
 
-function fieldsOf(element: Element, paths: readonly string[]): Map<string, string> {
-  const found = new Map<string, string>()
+/** The parts into which a card is cut where MIG is on. */
+const instancesOf = (gpu: Element): (readonly [string, string])[] =>
+  (within(gpu, "mig_devices")?.children ?? []).slice(0, 64).map(each => {
+    const told = (...names: readonly string[]): string => within(each, ...names)?.text ?? "?"
+    const [gi, ci] = [told("gpu_instance_id"), told("compute_instance_id")]
+    const size = told("device_attributes", "shared", "multiprocessor_count")
+    return [`mig_device/${told("index")}`, `gpu instance ${gi}, compute instance ${ci}, ${size} multiprocessors`]
+  })
+
+/** What the program writes in place of a value: the words of NVML's errors (nvmlErrorString), some in brackets. */
+const failure =
+  /^\[?(?:ERR!|unknown error|gpu is lost|gpu requires reset|insufficient permissions|insufficient external power|function not found|not found|timeout|in use by another client|driver not loaded|irq issue|infoROM is corrupted)\]?$/i
+
+function wordsOf(element: Element, paths: readonly string[]): Words {
+  const [fields, failures] = [new Map<string, string>(), new Map<string, string>()]
   for (const path of paths) {
     const value = within(element, ...path.split("/"))?.text ?? ""
-    if (value !== "") found.set(path, value)
+    if (value !== "") (failure.test(value) ? failures : fields).set(path, value)
   }
-  return found
+  return { fields, failures }
 }
 
 /** What it says of cards and driver. It is asked only where a driver is loaded: it could load one. */
@@ -78,9 +110,23 @@ export async function askSmi(host: Host): Promise<Found<Smi>> {
   return said.state === "present" ? readSmi(said.value) : said
 }
 
-/** Its facts: the program's name stands in front of what is its word. */
-export const smiFacts = (fields: ReadonlyMap<string, string>): Fact[] =>
-  [...fields].map(([name, value]) => known(`nvidia-smi/${name}`, value))
+/** Its facts of the machine, and of a card: the program's name stands in front of what is its word. */
+export const machineFacts = (smi: Smi): Fact[] => factsOf(smi, machineFields)
+export const cardFacts = (card: SmiCard): Fact[] => factsOf(card, cardFields)
+
+/** What this release of the program does not speak of is absent. */
+function factsOf({ fields, failures }: Words, asked: readonly string[]): Fact[] {
+  const more = [...fields.keys()].filter(each => !asked.includes(each))
+  return [...asked, ...more].map(name => {
+    const [value, problem] = [fields.get(name), failures.get(name)]
+    const called = `nvidia-smi/${name}`
+    if (value !== undefined) return known(called, value)
+    return fact(
+      called,
+      problem === undefined ? { state: "absent" } : { state: "unreadable", problem: `says ${problem}` },
+    )
+  })
+}
 
 /** Lines of `nvidia-smi conf-compute -q`, "name : value", which have no XML. Drivers before 535 do not know the question. */
 export async function confidentialComputing(host: Host, driver: string): Promise<readonly Fact[]> {
