@@ -142,6 +142,50 @@ describe("properties", () => {
   })
 })
 
+/** Parsers that others call for a part of what they read: in which file of scripts/fuzz their callers stand. */
+const throughOthers: Readonly<Record<string, string>> = {
+  ...{
+    readTerms: "readPin",
+    readNamed: "readPin",
+    readDigest: "readPin",
+    readMoment: "readPin",
+    readVersion: "readPin",
+  },
+  ...{ readPersonId: "readPolicy", readWords: "readPin", readExact: "readPayload", readForeign: "readListing" },
+  ...{ readLoadOption: "firmwareFacts", readVariable: "firmwareFacts", readGuid: "firmwareFacts" },
+  ...{ readSignatureLists: "firmwareFacts", readAuthority: "firmwareFacts", readLast: "readCheckpointText" },
+  ...{ readLine: "openImaLog", readBinary: "openImaLog", readImaEvent: "eachImaEvent", readEntry: "openImaLog" },
+  ...{
+    readAudit: "verify",
+    readBetween: "verify",
+    readAgain: "not bytes: reads files again",
+    readWalk: "our own file",
+  },
+  readManifest: "JSON of Ollama under a schema",
+}
+
+test("C40 every parser that is exported is fuzzed, or called by one that is", () => {
+  const root = join(import.meta.dirname, "..")
+  const fuzzed = readdirSync(join(root, "scripts/fuzz"))
+    .map(name => readFileSync(join(root, "scripts/fuzz", name), "utf8"))
+    .join("\n")
+  const sources = ["attestation", "agent/sources", "agent/hash"].flatMap(folder =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter(name => name.endsWith(".ts"))
+      .map(name => readFileSync(join(root, folder, name), "utf8")),
+  )
+  const exported = sources.flatMap(source =>
+    [...source.matchAll(/^export (?:async )?(?:function|const) ((?:read|parse)[A-Z]\w*)/gm)].map(
+      match => match[1] ?? "",
+    ),
+  )
+  expect(exported.length).toBeGreaterThan(40)
+  const forgotten = exported.filter(name => !(name in throughOthers) && !new RegExp(`\\b${name}\\b`).test(fuzzed))
+  expect(forgotten, "write a target for it in scripts/fuzz").toEqual([])
+  const gone = Object.keys(throughOthers).filter(name => !exported.includes(name))
+  expect(gone, "a parser that is no more").toEqual([])
+})
+
 describe("the fuzzer itself", () => {
   const table = new URL("./fuzz-faulty.ts", import.meta.url)
   let found: ReadonlyMap<string, Outcome>

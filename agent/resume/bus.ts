@@ -44,10 +44,7 @@ export async function listen(path: string, wanted: Signal, heard: (value: boolea
         ;[state, pending] = ["listening", rest]
         socket.write(Buffer.concat([Buffer.from("BEGIN\r\n"), call(1, "Hello"), call(2, "AddMatch", ruleOf(wanted))]))
       }
-      pending = takeAll(pending, message => {
-        const value = booleanOf(message, wanted)
-        if (value !== undefined) heard(value)
-      })
+      pending = takeSignals(pending, wanted, heard)
     }
     throw new Error("the bus closed the connection")
   } catch (error) {
@@ -111,6 +108,17 @@ function call(serial: number, member: string, argument?: string): Buffer {
 
 type Message = { readonly type: number; readonly fields: ReadonlyMap<number, string>; readonly body: Buffer }
 
+/** Tells the boolean of each such signal among the whole messages in `bytes`, and gives what is left. Throws Malformed. */
+export const takeSignals = (
+  bytes: Buffer<ArrayBuffer>,
+  wanted: Signal,
+  heard: (value: boolean) => void,
+): Buffer<ArrayBuffer> =>
+  takeAll(bytes, message => {
+    const value = booleanOf(message, wanted)
+    if (value !== undefined) heard(value)
+  })
+
 /** Hands every whole message in `bytes` on, and gives what is left. */
 function takeAll(bytes: Buffer<ArrayBuffer>, use: (message: Message) => void): Buffer<ArrayBuffer> {
   for (let left = bytes; ; ) {
@@ -161,7 +169,7 @@ function valueAt(bytes: Buffer, at: number, type: string, little: boolean): { te
 
 /** The boolean in the signal that is waited for; undefined for any other message. */
 function booleanOf({ type, fields, body }: Message, wanted: Signal): boolean | undefined {
-  if (type === ERROR) throw new Error("the bus refuses to tell of the signal")
+  if (type === ERROR) throw new Malformed("the bus refuses to tell of the signal")
   if (type !== SIGNAL || fields.get(FIELD.member) !== wanted.member) return undefined
   if (fields.get(FIELD.interface) !== wanted.interface || fields.get(FIELD.path) !== wanted.path) return undefined
   if (fields.get(FIELD.signature) !== "b" || body.length !== 4) throw new Malformed(`${wanted.member} is no boolean`)

@@ -23,7 +23,7 @@ export function stampRequest(bytes: Uint8Array): Uint8Array {
 }
 
 /** TimeStampResp whose status is granted (0) or granted with modifications (1): SEQUENCE { SEQUENCE { INTEGER status … } … }. */
-const granted = (answer: Uint8Array): boolean => {
+export const granted = (answer: Uint8Array): boolean => {
   const inner = (at: number): number => at + 2 + ((answer[at + 1] ?? 0) > 128 ? (answer[at + 1] ?? 0) - 128 : 0)
   const status = inner(inner(0))
   return answer[0] === 0x30 && answer[status] === 2 && answer[status + 1] === 1 && (answer[status + 2] ?? 9) < 2

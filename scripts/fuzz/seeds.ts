@@ -4,19 +4,20 @@ import { writeResult } from "../../attestation/appraise/result.ts"
 import { writeReference } from "../../attestation/pins/reference.ts"
 import { payloadTypes, seal } from "../../attestation/protocol/dsse.ts"
 import { writeEvent } from "../../attestation/protocol/event.ts"
-import { type Body, type Payload, writePayload } from "../../attestation/protocol/evidence.ts"
+import { type Audit, type Body, type Payload, writePayload } from "../../attestation/protocol/evidence.ts"
 import { writeInvitation } from "../../attestation/protocol/invitation.ts"
 import { type FromAttester, type Identity, writeMessage } from "../../attestation/protocol/message.ts"
-import { qualifyingData } from "../../attestation/protocol/qualifying-data.ts"
-import { creationAttest, quote } from "../../attestation/tcg/attest.ts"
+import { auditQualifyingData, qualifyingData } from "../../attestation/protocol/qualifying-data.ts"
+import { auditAttest, creationAttest, quote } from "../../attestation/tcg/attest.ts"
 import { celRecord, readCel, replayCel, writeCelLine } from "../../attestation/tcg/cel.ts"
 import type { Chance } from "../../attestation/tcg/credential.ts"
 import { compositeDigest } from "../../attestation/tcg/pcr.ts"
 import { nameOf, objectAttributes, type PublicArea, readPublic } from "../../attestation/tcg/public.ts"
 import { signature } from "../../attestation/tcg/signature.ts"
+import { auditedCommands } from "../../attestation/verify/audit.ts"
 import type { Expected } from "../../attestation/verify/verify.ts"
 import { encode } from "../../attestation/wire/codec.ts"
-import { toBase64, toHex } from "../../attestation/wire/text.ts"
+import { fromBase64, toBase64, toHex } from "../../attestation/wire/text.ts"
 
 /** Parts behind one another. */
 export const join = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts))
@@ -126,6 +127,8 @@ export const events = [
     ],
   }),
   writeEvent({ type: "assay.measurement.v1", source: "driver", subject: "", state: "absent", facts: [] }),
+  writeEvent({ type: "assay.hash-begun.v1", nonce: toBase64(new Uint8Array(32).fill(5)) }),
+  writeEvent({ type: "assay.hash-done.v1", nonce: toBase64(new Uint8Array(32).fill(5)) }),
 ]
 
 const logPcr = 23
@@ -157,12 +160,25 @@ function payloadOf(body: Body): Payload {
     ...{ selections: [body.selection], pcrDigest: compositeDigest("sha256", body.selection.pcrs, values) },
   })
   const pcrs = [...values].map(([pcr, value]): [number, string] => [pcr, toHex(value)])
-  return { body, quote: { attest: toBase64(attest), signature: toBase64(signed(attest)), pcrs, logs: [], audit: null } }
+  const audit = body.kind === "answer" ? auditOf(attest) : null
+  return { body, quote: { attest: toBase64(attest), signature: toBase64(signed(attest)), pcrs, logs: [], audit } }
+}
+
+/** What command audit stated after the quote `attest`: nothing was reset. */
+function auditOf(quoted: Uint8Array): Audit {
+  const commands = Object.values(auditedCommands)
+  const attest = encode(auditAttest, {
+    ...{ ...attestHead, type: 0x8015, qualifyingData: auditQualifyingData(nonce, quoted) },
+    ...{ auditCounter: 3n, digestAlg: "sha256", auditDigest: new Uint8Array(0) },
+    commandDigest: sha256(join(...commands.map(u32))),
+  })
+  return { commands, attest: toBase64(attest), signature: toBase64(signed(attest)) }
 }
 
 /** Payloads that verify: an answer's, and a report's. */
 export const payloads = (["answer", "report"] as const).map(kind => payloadOf(bodyOf(kind)))
 export const payloadBytes = payloads.map(writePayload)
+export const audits = payloads.flatMap(({ quote: { audit } }) => (audit ? [fromBase64(audit.attest)] : []))
 export const attests = payloads.map(({ quote: { attest } }) => new Uint8Array(Buffer.from(attest, "base64")))
 
 /** `payload` in an envelope, signed by the evidence key. */
@@ -203,6 +219,8 @@ export const messages = {
     told({ type: "hello", attester, ak: toHex(akName), version: "0.1.0" }),
     told({ type: "enrol", invitation: token, identity, label: "a machine" }),
     told({ type: "activated", secret: token, audit: null }),
+    told({ type: "activated", secret: token, audit: payloads[0]?.quote.audit ?? null }),
+    told({ type: "hashed", challenge: id }),
     told(announced),
     told({ ...announced, challenge: null, envelope: 1 }),
     told({ type: "declined", challenge: id, reason: "the TPM is busy" }),

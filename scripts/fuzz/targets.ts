@@ -11,7 +11,7 @@ import { readPayload, writePayload } from "../../attestation/protocol/evidence.t
 import { readInvitation, writeInvitation } from "../../attestation/protocol/invitation.ts"
 import * as message from "../../attestation/protocol/message.ts"
 import { qualifyingData } from "../../attestation/protocol/qualifying-data.ts"
-import { creationAttest, quote } from "../../attestation/tcg/attest.ts"
+import { auditAttest, creationAttest, quote } from "../../attestation/tcg/attest.ts"
 import { readCel, replayCel, writeCelLine } from "../../attestation/tcg/cel.ts"
 import { whyNotEndorsement } from "../../attestation/tcg/creation.ts"
 import { makeCredential } from "../../attestation/tcg/credential.ts"
@@ -23,6 +23,8 @@ import { frame, Unframer } from "../../attestation/wire/frame.ts"
 import { sameBytes } from "../../attestation/wire/text.ts"
 import { bootLogs } from "./boot-logs.ts"
 import { certificates } from "./certificates.ts"
+import { governance } from "./governance.ts"
+import { machine } from "./machine.ts"
 import * as seed from "./seeds.ts"
 import { Broken, type Target } from "./target.ts"
 
@@ -73,6 +75,7 @@ const tpm: readonly Target[] = [
     const again = encode(quote, value)
     sameAgain(again, encode(quote, decode(quote, again)))
   }),
+  structure("tpm-audit-attest", auditAttest, seed.audits, () => undefined),
   structure("tpm-creation-attest", creationAttest, [seed.creation.attest], () => undefined),
   {
     ...parser(
@@ -120,6 +123,19 @@ function mustNotPass(envelope: Uint8Array, log: Uint8Array, isSeed: boolean): vo
 }
 
 const [answer = none] = seed.payloadBytes
+const [payload] = seed.payloads
+
+/** Whether it says what the seed says, command audit and other programs' logs aside: those the quote does not bind, and verdicts tell. */
+function saysTheSame(bytes: Uint8Array): boolean {
+  const { body, quote: said } = readPayload(bytes)
+  const bound = (each: Pick<typeof said, "attest" | "signature" | "pcrs">): string =>
+    JSON.stringify([each.attest, each.signature, each.pcrs])
+  return (
+    payload !== undefined &&
+    JSON.stringify(body) === JSON.stringify(payload.body) &&
+    bound(said) === bound(payload.quote)
+  )
+}
 const envelope = seed.enveloped(answer)
 
 const evidence: readonly Target[] = [
@@ -146,7 +162,7 @@ const evidence: readonly Target[] = [
   }),
   // signed by the right key whatever it says: what is left are the quote, the log and the nonce
   parser("evidence-resealed", "json", [answer], bytes => {
-    mustNotPass(seed.enveloped(bytes), seed.log, sameBytes(bytes, answer))
+    mustNotPass(seed.enveloped(bytes), seed.log, saysTheSame(bytes))
   }),
   parser("log-of-evidence", "text", [seed.utf8(seed.events.join("\n"))], bytes => {
     const contents = Buffer.from(bytes).toString("utf8").split("\n")
@@ -217,4 +233,7 @@ const people: readonly Target[] = [
 ]
 
 /** Every target, in the order in which they are run. */
-export const targets: readonly Target[] = [...tpm, certificates, ...evidence, ...bootLogs, ...messages, ...people]
+export const targets: readonly Target[] = [
+  ...[...tpm, certificates, ...evidence, ...bootLogs, ...messages],
+  ...[...people, ...governance, ...machine],
+]
