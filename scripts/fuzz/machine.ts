@@ -118,7 +118,7 @@ const signerInfo = der(
 )
 const signedData = der(0x30, der(2, Uint8Array.of(1)), der(0x31), der(0x31, signerInfo))
 const pkcs7 = der(0x30, der(6, Uint8Array.of(42)), der(0xa0, signedData))
-const module_ = join(
+const signedModule = join(
   ...[utf8("ELF"), pkcs7, Uint8Array.of(0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, pkcs7.length)],
   utf8("~Module signature appended~\n"),
 )
@@ -145,7 +145,7 @@ const files: readonly Target[] = [
         if (signerIn(bytes) === "none") throw new Malformed("no signature")
       },
     },
-    module_,
+    signedModule,
   ),
   target(
     { name: "elf-notes", grammar: "bytes", take: bytes => void present(buildId({ state: "present", value: bytes })) },
