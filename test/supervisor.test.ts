@@ -1,6 +1,6 @@
 /** Does systemd hear what a service tells it, and journald how grave it is? The listener is perl's, since Node has no Unix datagrams. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { fstatSync, mkdtempSync, openSync, rmSync } from "node:fs"
+import { fstatSync, mkdtempSync, openSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
@@ -44,6 +44,14 @@ describe("a supervisor", () => {
     await until(() => heard.some(each => each.includes("STATUS=2")))
     const said = heard.filter(each => each.includes("READY=1"))
     expect(said.map(each => /STATUS=\d/.exec(each)?.[0])).toEqual(["STATUS=0", "STATUS=1", "STATUS=2"])
+  })
+
+  it("that could not hear is told again", async () => {
+    const late = join(folder, "late")
+    supervisorOf({ NOTIFY_SOCKET: late }).tell("STATUS=told again")
+    await delay(100)
+    symlinkSync(socket, late)
+    await until(() => heard.includes("STATUS=told again"))
   })
 
   it("hears of progress while there is some", async () => {

@@ -18,14 +18,23 @@ export type Part = (typeof parts)[number]
 
 const answerDeadline = 60_000
 
+/** Seconds between challenges, and between reports while nobody asks. */
+export type Pace = { readonly challenges: number; readonly reports: number }
+const busy: Pace = { challenges: 2, reports: 1 }
+
 export class Site {
   readonly folder = mkdtempSync(join(tmpdir(), "assay-soak-"))
+  readonly #pace: Pace
   readonly #services = new Map<"agent" | "collector", Service>()
   #tpm: ChildProcess | undefined
 
+  private constructor(pace: Pace) {
+    this.#pace = pace
+  }
+
   /** A site whose agent has joined its collector. */
-  static async open(): Promise<Site> {
-    const site = new Site()
+  static async open(pace: Pace = busy): Promise<Site> {
+    const site = new Site(pace)
     try {
       await site.#begin()
       return site
@@ -123,20 +132,21 @@ export class Site {
   }
 
   #configure(port: number): void {
+    const { challenges, reports } = this.#pace
     const quoted = (name: string): string => JSON.stringify(this.#path(name))
     const collector = [
       `state = ${quoted("collector-state")}`,
       `runtime = ${quoted("collector")}`,
       `listen = { host = "127.0.0.1", port = ${port} }`,
       `advertise = { host = "127.0.0.1", port = ${port} }`,
-      `challenge = { every = 2, deadline = 60, stale = 600 }`,
+      `challenge = { every = ${challenges}, deadline = 60, stale = ${600 + 2 * challenges} }`,
       `limits = { accepts = 100000 }`,
     ]
     const agent = [
       `state = ${quoted("agent-state")}`,
       `runtime = ${quoted("agent")}`,
       `tpm = { tcti = ${JSON.stringify(tctiOf(this.#path("tpm")))}, software = true, deadline = 10 }`,
-      `reports = { every = 1 }`,
+      `reports = { every = ${reports} }`,
       `[[weights]]`,
       `path = ${quoted("model")}`,
     ]

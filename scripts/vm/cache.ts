@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { promisify } from "node:util"
 
 const run = promisify(execFile)
@@ -13,10 +13,11 @@ const here = join(import.meta.dirname)
 
 export const cache = join(here, "../../.cache/vm")
 
-/** SHA-256 over the names and contents of files, folders whole. */
+/** SHA-256 over the names and contents of files, folders whole; wherever the checkout lies. */
 export function digestOf(paths: readonly string[], ...words: readonly string[]): string {
   const hash = createHash("sha256").update(JSON.stringify(words))
-  for (const path of paths) for (const file of filesIn(path)) hash.update(`\0${file}\0`).update(readFileSync(file))
+  for (const path of paths)
+    for (const file of filesIn(path)) hash.update(`\0${relative(here, file)}\0`).update(readFileSync(file))
   return hash.digest("hex").slice(0, 16)
 }
 
