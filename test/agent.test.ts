@@ -1,9 +1,9 @@
 /** Does the whole agent, on a real software TPM through a real broker, measure, remember, join, report, answer and end? */
 import { execFileSync } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { Attester } from "../agent/attester.ts"
@@ -25,6 +25,7 @@ import { verify } from "../attestation/verify/verify.ts"
 import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
 import { type Caller, openCaller } from "../local/call.ts"
 import { nobody } from "../local/supervisor.ts"
+import { on } from "./hosts.ts"
 import { type PeerCollector, type PeerConnection, startPeer } from "./peer-collector.ts"
 import { startSwtpm, type Swtpm } from "./swtpm.ts"
 
@@ -59,7 +60,7 @@ describe("measuring", () => {
   })
   afterAll(() => Promise.all([one.close(), both.close(), broker.close()]))
 
-  const attesterOf = (names: readonly string[], hasher = new Hasher()): Attester => {
+  const attesterOf = (names: readonly string[], hasher = new Hasher(), host = new Host(machine)): Attester => {
     const tpmSettings = {
       broker: "own",
       tcti: "",
@@ -74,7 +75,7 @@ describe("measuring", () => {
       tpm: tpmSettings,
       state: machine,
     }
-    return new Attester({ broker, host: new Host(machine), configuration, now: Date.now }, hasher)
+    return new Attester({ broker, host, configuration, now: Date.now }, hasher)
   }
   const appendedBy = async (attester: Attester): Promise<number> => (await attester.measure("quick", never)).appended
   const newest = async (subject: string): Promise<string> => {
@@ -98,6 +99,26 @@ describe("measuring", () => {
     expect(await appendedBy(both)).toBe(1)
     expect(await newest("n")).toContain('"state":"present"')
     expect(await appendedBy(one)).toBe(1)
+  })
+
+  it("that is told to end does not wait for a program that keeps it", async () => {
+    const tree = join(folder, "slow")
+    cpSync(on("workstation-nvidia"), tree, { recursive: true, verbatimSymlinks: true })
+    const [program, begun] = [join(tree, "usr/bin/nvidia-smi"), join(folder, "begun")]
+    mkdirSync(dirname(program), { recursive: true })
+    writeFileSync(program, `#!/bin/sh\necho $$ > ${begun}.new; mv ${begun}.new ${begun}; exec sleep 60\n`, {
+      mode: 0o755,
+    })
+    const slow = attesterOf([], new Hasher(), new Host(tree, "run"))
+    const end = new AbortController()
+    const measuring = slow.measure("quick", end.signal).catch(error => error.message)
+    while (!existsSync(begun)) await delay(10)
+    end.abort(new Error("told to end"))
+    expect(await measuring).toBe("told to end")
+    const keeps = Number(readFileSync(begun, "utf8"))
+    expect(process.kill(keeps, 0)).toBe(true) // it runs still
+    process.kill(keeps, "SIGKILL")
+    await slow.close()
   })
 
   it("a full reading keeps no other question waiting, and its two records stand around it", async () => {

@@ -24,7 +24,7 @@ import { Qmp } from "./qmp.ts"
 const firmware = "/usr/share/OVMF"
 
 /** Generous: the two cores may be everybody's. Nothing is judged by how long it took, but what does not come at all must end. */
-export const deadlines = { boot: 420, off: 180, script: 300 } as const
+export const deadlines = { boot: 600, off: 300, script: 600 } as const
 
 /** Statuses with which a script may end, and how long it may take. */
 type Bounds = { readonly good?: readonly number[]; readonly seconds?: number }

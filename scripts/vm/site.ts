@@ -112,7 +112,7 @@ export class Site {
   }
 
   /** Asks until the machine answers: it may be starting still. */
-  async answer(depth: "quick" | "full" = "quick", seconds = 300): Promise<Verdict> {
+  async answer(depth: "quick" | "full" = "quick", seconds = 600): Promise<Verdict> {
     const end = Date.now() + seconds * 1000
     for (;;) {
       const verdict = await this.verdict(depth)

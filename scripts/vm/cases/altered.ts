@@ -74,7 +74,7 @@ const damaged: Case = {
 async function judged(site: Site, as: (verdict: Verdict) => boolean): Promise<Verdict> {
   let last = await site.answer()
   const holds = async (): Promise<boolean> => as(last) || as((last = await site.answer()))
-  await until(holds, 300, "no such verdict").catch(error => {
+  await until(holds, 600, "no such verdict").catch(error => {
     throw new Error(`${String(error)}; the last was:\n${describe(last)}`)
   })
   return last
@@ -124,7 +124,7 @@ const codeEdited: Case = {
     await machine.run(
       `set -e; cp -p ${code} /root/assay.js; echo '// edited' >> ${code}; systemctl restart assay-agent`,
     )
-    const verdict = await site.answer("quick", 400)
+    const verdict = await site.answer("quick", 600)
     const edited = await machine.says(`sha256sum < ${code} | cut -d' ' -f1`)
     const logged = await machine.says(`grep -F ${code} ${imaLog} || true`)
     await machine.run(`cp -p /root/assay.js ${code}; systemctl restart assay-agent`)
@@ -146,7 +146,7 @@ const registerReset: Case = {
       if (told() === undefined) last = await site.verdict()
       return told() !== undefined
     }
-    await until(noticed, 180, "nobody noticed").catch(error => {
+    await until(noticed, 600, "nobody noticed").catch(error => {
       throw new Error(`${String(error)}; the last verdict was:\n${describe(last)}`)
     })
     return `${last.tier}: ${told()}`

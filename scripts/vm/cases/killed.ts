@@ -37,7 +37,7 @@ const agentKilled: Case = {
   says: "SIGKILL: started anew, the same log goes on",
   leaves: "as it was",
   run: async site => {
-    const said = await dies(site, "assay-agent", "kill -KILL PID", 180)
+    const said = await dies(site, "assay-agent", "kill -KILL PID", 600)
     must(said.includes("status=9/KILL"), `systemd saw another end: ${said}`)
     return goesOn(site)
   },
@@ -50,7 +50,7 @@ const watchdog: Case = {
   run: async site => {
     const period = spanSeconds(await show(site, "assay-agent", "WatchdogUSec"))
     must(period > 0, "the unit has no watchdog")
-    const said = await dies(site, "assay-agent", "kill -STOP PID", 2 * period + 300)
+    const said = await dies(site, "assay-agent", "kill -STOP PID", 2 * period + 600)
     must(/watchdog/i.test(said), `systemd saw another end: ${said}`)
     return `${await goesOn(site)}; watchdog of ${period} s`
   },
@@ -76,7 +76,7 @@ const outOfMemory: Case = {
   run: async site => {
     const limit = await show(site, "assay-agent", "MemoryMax")
     const set = (most: string): string => `systemctl set-property --runtime assay-agent MemoryMax=${most}`
-    const said = await dies(site, "assay-agent", `${set("24M")}; sleep 3; ${set(limit)}`, 240)
+    const said = await dies(site, "assay-agent", `${set("24M")}; sleep 3; ${set(limit)}`, 600)
     must(/oom/i.test(said), `systemd saw another end: ${said}`)
     return goesOn(site)
   },
@@ -87,7 +87,7 @@ const brokerKilled: Case = {
   says: "SIGKILL: started anew, and the log goes on",
   leaves: "as it was",
   run: async site => {
-    await dies(site, "assay-broker", "kill -KILL PID", 180)
+    await dies(site, "assay-broker", "kill -KILL PID", 600)
     return goesOn(site)
   },
 }

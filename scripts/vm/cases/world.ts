@@ -29,7 +29,7 @@ const network: Case = {
   run: async site => {
     const offline = site.soak ? 3600 : 60
     await site.collect({ every: 3600, deadline: 20, stale: 7200 })
-    await until(async () => (await spoolOf(site)).connected, 180, "the agent did not connect")
+    await until(async () => (await spoolOf(site)).connected, 600, "the agent did not connect")
     const before = kept(site)
     const asked = site.verdict()
     await delay(1000) // the question is there; its answer is not made yet
@@ -44,7 +44,7 @@ const network: Case = {
       const now = await spoolOf(site)
       return now.connected && now.waiting === 0
     }
-    await until(drained, 400, "the spool did not drain")
+    await until(drained, 600, "the spool did not drain")
     await site.collect()
     const verdict = await site.answer()
     good(verdict)
@@ -90,10 +90,10 @@ const diskFull: Case = {
     await machine.network(false)
     await delay(40_000) // reports cannot be kept
     await machine.network(true)
-    const verdict = await site.answer("quick", 400)
+    const verdict = await site.answer("quick", 600)
     const said = await machine.says(`journalctl -u assay-agent -u assay-broker --since @${since} -o cat --no-pager`)
     await machine.run("rm -f /fill /fill-rest; sync")
-    good(await site.answer("quick", 400))
+    good(await site.answer("quick", 600))
     must(/ENOSPC|no space|room/i.test(said), `nothing was said of the disk:\n${said}`)
     const damaged = await machine.says("ls /var/lib/assay-agent/spool/damaged | wc -l")
     must(damaged === "0", "the spool is damaged")
@@ -112,7 +112,7 @@ const suspend: Case = {
     await site.machine.sleep(3)
     const after = await counters()
     must(before !== after, `the TPM did not notice: ${after}`)
-    good(await site.answer("quick", 400))
+    good(await site.answer("quick", 600))
     return after.trim()
   },
 }
