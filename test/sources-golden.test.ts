@@ -37,6 +37,26 @@ it("is another for each machine", async () => {
   expect(hostNames.length).toBeGreaterThanOrEqual(8)
 })
 
+/** What one source says of a machine, as its golden file has it; nothing where all of it is absent or unreadable. */
+function foundBy(source: string, host: string): string {
+  const text = readFileSync(join(import.meta.dirname, "golden/hosts", `${host}.txt`), "utf8")
+  const events = text.split(/^(?=\S)/m).filter(each => each.startsWith(`${source} `))
+  return events.filter(each => /^.*: present\n/.test(each)).join("")
+}
+
+it.each(told)("of %s is another for a populated machine and for one that contradicts it", source => {
+  const [one, other] = ["workstation-nvidia", "workstation-nvidia-other"].map(host => foundBy(source, host))
+  expect(one).not.toBe("")
+  expect(other).not.toBe("")
+  expect(other).not.toBe(one)
+  const stories = new Set(hostNames.map(host => foundBy(source, host)).filter(each => each !== ""))
+  expect(stories.size).toBeGreaterThan(1)
+})
+
+it.each(["firmware", "driver", "runtime", "loaded"])("of %s shows two that disagree", source => {
+  expect(hostNames.filter(host => foundBy(source, host).includes("\n  contradiction: "))).not.toEqual([])
+})
+
 it("has a section of docs/sources.md for each source, in their order", () => {
   const page = readFileSync(join(import.meta.dirname, "../docs/sources.md"), "utf8")
   const sections = [...page.matchAll(/^## ([a-z]+)$/gm)].map(([, name]) => name)

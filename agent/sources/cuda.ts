@@ -7,6 +7,7 @@ import { z } from "zod"
 import type { Found, Host } from "../host.ts"
 import { sonameOf } from "./cuda/elf.ts"
 import { libraryFolders, pythonLibraryFolders } from "./cuda/places.ts"
+import { closedFacts, type Folders, foldersOn } from "./folders.ts"
 import { type Context, digestsOf, fact, known, lookedAt, measurements, type Source } from "./source.ts"
 
 const library =
@@ -17,27 +18,27 @@ const libraryLimit = 256
 export const cuda: Source = {
   name: "cuda",
   measure: async context => {
-    const homes = await toolkitFolders(context.host)
+    const looked = foldersOn(context.host)
+    const homes = await toolkitFolders(looked)
+    const rocmHomes = await rocmFolders(looked)
     const found = [
       ...(await toolkits(context.host, homes)),
-      ...(await rocm(context.host)),
-      ...(await libraries(context, [...homes, ...(await rocmFolders(context.host))])),
+      ...(await rocm(context.host, rocmHomes)),
+      ...(await libraries(context, looked, [...homes, ...rocmHomes])),
     ]
-    const looked = ["/usr/local/cuda*", "/opt/rocm*", ...libraryFolders]
-    return found.length > 0 ? found : measurements("cuda", "", lookedAt(looked))
+    const closed = closedFacts([...looked.closed(), ...(await context.scan.sites()).closed])
+    if (closed.length > 0) found.push(...measurements("cuda", "closed folders", closed))
+    const places = ["/usr/local/cuda*", "/opt/rocm*", ...libraryFolders]
+    return found.length > 0 ? found : measurements("cuda", "", lookedAt(places))
   },
 }
 
 /** The toolkits' real folders, each once: `/usr/local/cuda` is a link as a rule. */
-async function toolkitFolders(host: Host): Promise<string[]> {
-  const listed = await host.list("/usr/local")
-  const names = listed.state === "present" ? listed.value.filter(name => /^cuda(-[0-9.]+)?$/.test(name)) : []
-  const real = new Set<string>()
-  for (const name of names) {
-    const path = await host.realpath(`/usr/local/${name}`)
-    if (path.state === "present") real.add(path.value)
-  }
-  return [...real].toSorted()
+async function toolkitFolders({ names, real }: Folders): Promise<string[]> {
+  const called = (await names("/usr/local")).filter(name => /^cuda(-[0-9.]+)?$/.test(name))
+  const homes = new Set<string>()
+  for (const name of called) for (const path of await real(`/usr/local/${name}`)) homes.add(path)
+  return [...homes].toSorted()
 }
 
 async function toolkits(host: Host, homes: readonly string[]): Promise<Measurement[]> {
@@ -70,30 +71,25 @@ function parsedJson(bytes: Uint8Array): unknown {
   }
 }
 
-async function rocm(host: Host): Promise<Measurement[]> {
+async function rocm(host: Host, homes: readonly string[]): Promise<Measurement[]> {
   const found: Measurement[] = []
-  for (const home of await rocmFolders(host))
+  for (const home of homes)
     found.push(...measurements("cuda", home, [fact("version", await host.readLine(`${home}/.info/version`))]))
   return found
 }
 
-async function rocmFolders(host: Host): Promise<string[]> {
-  const listed = await host.list("/opt")
-  const names = listed.state === "present" ? listed.value.filter(name => /^rocm(-[0-9.]+)?$/.test(name)) : []
-  const found = new Set<string>()
-  for (const name of names) {
-    const home = await host.realpath(`/opt/${name}`)
-    if (home.state === "present") found.add(home.value)
-  }
-  return [...found]
+async function rocmFolders({ names, real }: Folders): Promise<string[]> {
+  const called = (await names("/opt")).filter(name => /^rocm(-[0-9.]+)?$/.test(name))
+  const homes = new Set<string>()
+  for (const name of called) for (const path of await real(`/opt/${name}`)) homes.add(path)
+  return [...homes]
 }
 
 /** Each library once by its real path, with the names that lead to it. */
-async function libraries(context: Context, homes: readonly string[]): Promise<Measurement[]> {
+async function libraries(context: Context, looked: Folders, homes: readonly string[]): Promise<Measurement[]> {
   const named = new Map<string, string[]>()
-  for (const folder of await foldersOf(context, homes)) {
-    const listed = await context.host.list(folder)
-    const names = listed.state === "present" ? listed.value.filter(name => library.test(name)) : []
+  for (const folder of await foldersOf(context, looked, homes)) {
+    const names = (await looked.names(folder)).filter(name => library.test(name))
     for (const name of names) {
       const real = await context.host.realpath(`${folder}/${name}`)
       const path = real.state === "present" ? real.value : `${folder}/${name}`
@@ -103,10 +99,10 @@ async function libraries(context: Context, homes: readonly string[]): Promise<Me
   return libraryMeasurements(context, named)
 }
 
-async function foldersOf({ host, scan }: Context, homes: readonly string[]): Promise<readonly string[]> {
+async function foldersOf({ scan }: Context, looked: Folders, homes: readonly string[]): Promise<readonly string[]> {
   const makers = homes.flatMap(home => [`${home}/lib64`, `${home}/lib`, `${home}/targets/x86_64-linux/lib`])
   const python: string[] = []
-  for (const site of await scan.sites()) python.push(...(await pythonLibraryFolders(host, site)))
+  for (const site of (await scan.sites()).folders) python.push(...(await pythonLibraryFolders(looked, site)))
   return [...new Set([...libraryFolders, ...makers, ...python])]
 }
 

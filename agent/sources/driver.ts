@@ -60,7 +60,7 @@ async function versionContradictions(host: Host, { version }: Driver, smi: Found
   ])
 }
 
-/** Only those are compared that say anything at all, and no card that the driver was told to leave alone: some leave it out. */
+/** Only those are compared that say anything at all, and no card that the driver was told to leave alone, or that is hidden. */
 function missingCards(cards: Found<readonly Card[]>, smi: Found<Smi>, devices: Devices): Fact[] {
   const lists: { by: string; addresses: readonly string[] }[] = []
   if (cards.state === "present") lists.push({ by: "driver", addresses: cards.value.map(each => each.address) })
@@ -71,7 +71,8 @@ function missingCards(cards: Found<readonly Card[]>, smi: Found<Smi>, devices: D
       addresses: devices.value.filter(each => each.driver === "nvidia").map(each => each.address),
     })
   const left = cards.state === "present" ? cards.value.filter(each => each.fields.get("GPU Excluded") === "Yes") : []
-  const excluded = new Set(left.map(each => each.address))
+  const hidden = devices.state === "present" ? devices.value.filter(each => each.driver === "unknown") : []
+  const excluded = new Set([...left, ...hidden].map(each => each.address))
   return listContradictions(
     lists.map(({ by, addresses }) => ({ by, addresses: addresses.filter(each => !excluded.has(each)) })),
   )
@@ -146,6 +147,7 @@ const deviceFields = ["class", "vendor", "device", "subsystem_vendor", "subsyste
 /** What amdgpu shows beside them. */
 const amdFields = ["vbios_version", "unique_id"]
 
+/** `driver`: "none" where none is bound, "unknown" where that may not be seen. */
 type Device = { readonly address: string; readonly driver: string; readonly facts: readonly Fact[] }
 type Devices = Found<readonly Device[]>
 
@@ -175,7 +177,7 @@ async function deviceAt(host: Host, address: string): Promise<Device> {
   const bound = lastPart(await host.link(`${folder}/driver`))
   const extra = await filesAsFacts(host, folder, amdFields)
   const told = [...facts, fact("driver", bound), ...extra.filter(([name]) => name !== "absent")]
-  const driver = bound.state === "present" ? bound.value : "none"
+  const driver = bound.state === "present" ? bound.value : bound.state === "absent" ? "none" : "unknown"
   return { address, driver, facts: [...told, ...(await firmwareVersions(host, folder))] }
 }
 

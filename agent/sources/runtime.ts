@@ -6,6 +6,7 @@
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { posix } from "node:path"
 import type { Host } from "../host.ts"
+import { closedFacts, type Folders, foldersOn } from "./folders.ts"
 import type { Process } from "./process/scan.ts"
 import { packageFacts, packagesIn } from "./python/package.ts"
 import { besideDigest, type Context, digestFacts, fact, known, lookedAt, measurements, type Source } from "./source.ts"
@@ -36,7 +37,8 @@ const commandNames = new Set(runtimes.map(name => name.slice(0, 15)))
 export const runtime: Source = {
   name: "runtime",
   measure: async context => {
-    const installed = await installedPaths(context.host)
+    const looked = foldersOn(context.host)
+    const installed = await installedPaths(looked)
     const { paths, replaced, hidden } = await runningPaths(context)
     const found: Measurement[] = []
     for (const path of [...new Set([...installed, ...paths])].toSorted()) {
@@ -50,6 +52,8 @@ export const runtime: Source = {
         ...measurements("runtime", `process/${name}`, [["unreadable", "its executable is hidden from the agent"]]),
       )
     found.push(...(await packages(context)))
+    const closed = closedFacts([...looked.closed(), ...(await context.scan.sites()).closed])
+    if (closed.length > 0) found.push(...measurements("runtime", "closed folders", closed))
     return found.length > 0
       ? found
       : measurements(
@@ -63,7 +67,7 @@ export const runtime: Source = {
 /** Runtimes that are packages of Python, wherever environments are found. */
 async function packages(context: Context): Promise<Measurement[]> {
   const found: Measurement[] = []
-  for (const site of await context.scan.sites())
+  for (const site of (await context.scan.sites()).folders)
     for (const each of await packagesIn(context.host, site))
       found.push(...measurements("runtime", each.folder, await packageFacts(context, each)))
   return found
@@ -76,13 +80,11 @@ async function versionFact(host: Host, path: string): Promise<Fact[]> {
   return said.state === "absent" ? [] : [fact("TRITON_VERSION", said)]
 }
 
-async function installedPaths(host: Host): Promise<string[]> {
+async function installedPaths({ names, real }: Folders): Promise<string[]> {
   const found: string[] = []
   for (const folder of folders)
-    for (const name of runtimes) {
-      const real = await host.realpath(`${folder}/${name}`)
-      if (real.state === "present") found.push(real.value)
-    }
+    for (const name of (await names(folder)).filter(each => runtimes.includes(each)))
+      found.push(...(await real(`${folder}/${name}`)))
   return found
 }
 

@@ -38,7 +38,7 @@ async function modelFacts(context: Context, { name, path, links }: Weights): Pro
     return [
       error.obstacle === "absent"
         ? fact(path, { state: "absent" })
-        : fact(path, { state: "unreadable", problem: error.message }),
+        : fact(path, { state: "unreadable", problem: `${error.message}: ${error.hint}` }),
     ]
   }
 }

@@ -60,7 +60,9 @@ export async function fwupd(context: Context, own: readonly Measurement[]): Prom
 async function ask(host: Host): Promise<Found<readonly Device[]>> {
   const program = await host.stat(fwupdmgr)
   if (program.state !== "present") return program
-  if ((await host.stat(bus)).state !== "present") return { state: "unreadable", problem: `there is no bus at ${bus}` }
+  const there = await host.stat(bus)
+  if (there.state === "unreadable") return there
+  if (there.state === "absent") return { state: "unreadable", problem: `there is no bus at ${bus}` }
   const answer = await host.says(fwupdmgr, ["get-devices", "--json"])
   return answer.state === "present" ? readDevices(answer.value) : answer
 }

@@ -2,7 +2,7 @@
  * What runs on this machine now? proc is read once for a measurement, however many sources ask: a process that comes or goes
  * meanwhile looks the same to all of them. Which of the processes serve models: server.ts; where Python keeps packages: places.ts.
  */
-import { sitePackages } from "../cuda/places.ts"
+import { type Sites, sitePackages } from "../cuda/places.ts"
 import type { Found, Host } from "../../host.ts"
 import { type Servers, serversAmong } from "./server.ts"
 
@@ -13,8 +13,7 @@ export type Process = { readonly folder: string; readonly exe: Found<string> }
 export type Scan = {
   readonly processes: () => Promise<readonly Process[]>
   readonly servers: () => Promise<Servers>
-  /** real paths of the folders that hold packages of Python */
-  readonly sites: () => Promise<readonly string[]>
+  readonly sites: () => Promise<Sites>
 }
 
 const processLimit = 65_536
@@ -34,6 +33,7 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
 
 async function processesOn(host: Host): Promise<readonly Process[]> {
   const listed = await host.list("/proc")
+  if (listed.state === "unreadable") return [{ folder: "/proc", exe: listed }]
   const numbers = listed.state === "present" ? listed.value.filter(name => /^\d{1,10}$/.test(name)) : []
   const found: Process[] = []
   for (const number of numbers.slice(0, processLimit)) {

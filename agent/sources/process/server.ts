@@ -41,7 +41,7 @@ export type Server = {
   readonly replaced: boolean
   readonly given: readonly string[]
 }
-/** `hidden` are the names of processes that are called as runtimes are and show nothing else. */
+/** `hidden` are the names of processes that are called as runtimes are and show nothing else, or show no name either. */
 export type Servers = { readonly servers: readonly Server[]; readonly hidden: readonly string[] }
 
 /** The servers among these processes. */
@@ -50,9 +50,15 @@ export async function serversAmong(host: Host, processes: readonly Process[]): P
   const hidden = new Set<string>()
   for (const { folder, exe } of processes) {
     if (exe.state === "present") servers.push(...(await serverAt(host, folder, exe.value)))
-    else if (exe.state === "unreadable") for (const name of await nameOf(host, folder)) hidden.add(name)
+    else if (exe.state === "unreadable") for (const name of await hiddenName(host, folder)) hidden.add(name)
   }
   return { servers, hidden: [...hidden].toSorted() }
+}
+
+/** proc may be mounted so that other users' processes show no name (hidepid, proc(5)). */
+async function hiddenName(host: Host, folder: string): Promise<string[]> {
+  const shown = await host.readLine(`${folder}/comm`)
+  return shown.state === "unreadable" ? ["of an unknown name"] : nameOf(host, folder)
 }
 
 /** The server in this folder of proc, if it is one. */

@@ -33,7 +33,10 @@ export async function weightsFacts(context: Context, own: Host, server: Server, 
   const named = await namedIn(own, server.given, at)
   const uses = usesOf(context, seen, named)
   const said = await saidBy(context.host, server)
-  const held = uses.filter(each => each.method === "mapped" || each.method === "open").map(each => each.path)
+  const whole = seen.maps.state === "present" && seen.files.state === "present"
+  const held = whole
+    ? uses.filter(each => each.method === "mapped" || each.method === "open").map(each => each.path)
+    : []
   const alsoSaid = await unseenPaths(own, said, at, new Set(held.length > 0 ? held : uses.map(each => each.path)))
   const facts: Fact[] = []
   for (const use of uses) facts.push(await useFact(context, own, use, seen.run))
@@ -42,7 +45,7 @@ export async function weightsFacts(context: Context, own: Host, server: Server, 
     ...facts,
     ...said.facts,
     ...(await saidFacts(context, own, held, alsoSaid)),
-    ...(await exchanged(own, uses, named)),
+    ...(whole ? await exchanged(own, uses, named) : []),
     ...unseen,
   ]
 }
