@@ -7,7 +7,7 @@ import { z } from "zod"
 import type { Found, Host } from "../host.ts"
 import { sonameOf } from "./cuda/elf.ts"
 import { libraryFolders, pythonLibraryFolders } from "./cuda/places.ts"
-import { closedFacts, type Folders, foldersOn } from "./folders.ts"
+import { closedFacts, type Folders, foldersOn } from "./cuda/folders.ts"
 import { type Context, digestsOf, fact, known, lookedAt, measurements, type Source } from "./source.ts"
 
 const library =

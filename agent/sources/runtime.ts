@@ -6,7 +6,7 @@
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { posix } from "node:path"
 import type { Host } from "../host.ts"
-import { closedFacts, type Folders, foldersOn } from "./folders.ts"
+import { closedFacts, type Folders, foldersOn } from "./cuda/folders.ts"
 import type { Process } from "./process/scan.ts"
 import { packageFacts, packagesIn } from "./python/package.ts"
 import { besideDigest, type Context, digestFacts, fact, known, lookedAt, measurements, type Source } from "./source.ts"

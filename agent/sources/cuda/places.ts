@@ -1,6 +1,6 @@
 /** Where do packages put libraries: of the distribution, of their makers, of Python, of the runtimes themselves? */
 import type { Host } from "../../host.ts"
-import { type Closed, type Folders, foldersOn } from "../folders.ts"
+import { type Closed, type Folders, foldersOn } from "./folders.ts"
 import type { Server } from "../process/server.ts"
 import { posix } from "node:path"
 

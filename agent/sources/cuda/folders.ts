@@ -2,9 +2,9 @@
  * Which folders are closed to whoever looks for what is installed? Something may lie there, so that they are told: what is not found
  * beside them is not known to be absent. What the folders hold is each source's business.
  */
-import type { Fact } from "../../attestation/protocol/event.ts"
-import type { Found, Host } from "../host.ts"
-import { fact } from "./source.ts"
+import type { Fact } from "../../../attestation/protocol/event.ts"
+import type { Found, Host } from "../../host.ts"
+import { fact } from "../source.ts"
 
 /** Looks into folders, and keeps which of them it could not. */
 export type Folders = {
