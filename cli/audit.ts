@@ -8,12 +8,13 @@ import { Malformed } from "../attestation/wire/codec.ts"
 import { openSqlite } from "../collector/sqlite.ts"
 import { readBounded } from "./bundle.ts"
 import { collect } from "./audit/collect.ts"
+import { frameworks as listed, frameworkTable } from "./audit/frameworks.ts"
 import { writeFolder } from "./audit/folder.ts"
 import { verifyFolder } from "./audit/verify.ts"
 import { asJson, command } from "./command.ts"
 import { collectorConfiguration, configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
-import { flag, moment, text } from "./given.ts"
+import { flag, moment, policyRoot, text } from "./given.ts"
 import { plain, remark, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
@@ -29,14 +30,19 @@ export const auditCommand = command({
     ["--from <time>", "from when"],
     ["--to <time>", "until when (default: now)"],
     ["--out <folder>", "where to write; it must not be there yet"],
+    ["--frameworks <file>", "your own table of controls, in the form of the folder's frameworks.json"],
     configOf("collector"),
     asJson,
   ],
   examples: ["assay audit --model llama --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --out audit"],
   exits: ["good", "failed", "misuse", "configuration"],
-  reads: z.object({ model: text, from: moment, to: moment.optional(), out: text, config: text.optional(), json: flag }),
-  run: async ({ model, from, to, out, config, json }, terminal) => {
+  reads: z.object({
+    ...{ model: text, from: moment, to: moment.optional(), out: text },
+    ...{ frameworks: text.optional(), config: text.optional(), json: flag },
+  }),
+  run: async ({ model, from, to, out, frameworks, config, json }, terminal) => {
     const given = await collectorConfiguration(config)
+    const controls = frameworks === undefined ? listed : await frameworksIn(frameworks)
     if (existsSync(out)) throw new Problem("failed", `${out} is there already`, "name a new folder")
     const path = join(given.state, "collector.db")
     if (!existsSync(path))
@@ -64,7 +70,9 @@ export const auditCommand = command({
           "let the collector run for a second, then ask again",
         )
       mkdirSync(out, { recursive: true })
-      const summary = await writeFolder(out, { store, config: given, anchor, question, pieces, now: terminal.now() })
+      const summary = await writeFolder(out, {
+        ...{ store, config: given, anchor, question, pieces, frameworks: controls, now: terminal.now() },
+      })
       const { spans, holes } = summary
       if (json)
         writeJsonLine(terminal, {
@@ -79,7 +87,7 @@ export const auditCommand = command({
         row(
           terminal.out,
           "evidence",
-          `${pieces.length} pieces of ${summary.attesters.length} machines${pruned > 0 ? `; the bytes of ${pruned} were pruned` : ""}`,
+          `${counted(pieces.length, "piece")} of ${counted(summary.attesters.length, "machine")}${pruned > 0 ? `; the bytes of ${pruned} were pruned` : ""}`,
         )
         row(terminal.out, "spans", String(spans.length))
         row(terminal.out, "holes", holes.length === 0 ? "none" : terminal.out.style("doubtful", String(holes.length)))
@@ -94,27 +102,49 @@ export const auditCommand = command({
   },
 })
 
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+
+/** The table of frameworks in a file. Throws {@link Problem}. */
+async function frameworksIn(path: string) {
+  const bytes = await readBounded(path, 1 << 18)
+  try {
+    return frameworkTable.parse(JSON.parse(Buffer.from(bytes).toString("utf8")))
+  } catch (error) {
+    const why = error instanceof z.ZodError ? z.prettifyError(error).replaceAll("\n", " ") : String(error)
+    throw new Problem(
+      "misuse",
+      `${path} is no table of frameworks: ${why}`,
+      "edit the frameworks.json of an audit folder",
+    )
+  }
+}
+
 export const auditVerify = command({
   name: "audit verify",
   says: "check an audit folder, offline and without the collector",
   teaches:
-    "Computes everything anew from the files: signatures, proofs, evidence down to the TPM's quote, and what the report tells. Give the two " +
-    "keys that you know of this collector; without them the folder's own are used, and that is said.",
+    "Computes everything anew from the files: signatures, proofs, evidence down to the TPM's quote, approvals, and what the report tells. Give " +
+    "the two keys that you know of this collector, and the policy root; without them the folder's own are used, and that is said.",
   takes: [["<folder>", "as assay audit writes it"]],
   options: [
     ["--log-key <key>", "the vault's key, as assay vault key prints it"],
     ["--result-key <pem>", "a file with the key that signs results"],
+    ["--policy-root <digest>", "the digest of the first policy, as you were told it out of band"],
     asJson,
   ],
   examples: ["assay audit verify audit --log-key 'collector/vault+33d7b496+AeHT…'"],
   exits: ["good", "failed", "misuse", "unauthentic"],
-  reads: z.object({ folder: text, logKey: text.optional(), resultKey: text.optional(), json: flag }),
-  run: async ({ folder, logKey, resultKey, json }, terminal) => {
+  reads: z.object({
+    ...{ folder: text, logKey: text.optional(), resultKey: text.optional() },
+    ...{ policyRoot: policyRoot.optional(), json: flag },
+  }),
+  run: async ({ folder, logKey, resultKey, policyRoot: root, json }, terminal) => {
     if (!existsSync(join(folder, "index.json")))
       throw new Problem("failed", `${folder} is no audit folder`, "assay audit writes one")
     const known = {
       log: logKey === undefined ? undefined : keyIn(logKey),
       results: resultKey === undefined ? undefined : await resultsKey(resultKey),
+      policyRoot: root,
       now: terminal.now(),
     }
     const found = await verifyFolder(folder, known)

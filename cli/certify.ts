@@ -48,7 +48,7 @@ export const keyCertify = command({
       row(terminal.out, "attester", enrolled.attester)
       row(terminal.out, "label", plain(enrolled.label))
       row(terminal.out, "AK", enrolled.ak)
-      row(terminal.out, "evidence key", `sha256:${enrolled.evidenceKey}`)
+      row(terminal.out, "evidence", `key sha256:${enrolled.evidenceKey}`)
     }
     const opened = await openKey(file)
     const text = writeCertification({

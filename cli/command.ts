@@ -34,16 +34,27 @@ export function command<T>({ reads, run, ...row }: Row<T>): Command {
     carryOut: (given, terminal) => {
       const read = reads.safeParse(given)
       if (read.success) return run(read.data, terminal)
-      const [issue] = read.error.issues
-      throw new Problem("misuse", said(issue), `assay ${row.name} --help shows how it is used`)
+      throw new Problem(
+        "misuse",
+        said(read.error.issues, given, row.takes),
+        `assay ${row.name} --help shows how it is used`,
+      )
     },
   }
 }
 
-function said(issue: z.core.$ZodIssue | undefined): string {
+/** What is missing, all of it; or else the first thing that is wrong. */
+function said(issues: readonly z.core.$ZodIssue[], given: unknown, takes: Command["takes"]): string {
+  const there = new Map(Object.entries(Object(given)))
+  const nameOf = (place: PropertyKey): string =>
+    takes.map(([spelling]) => spelling).find(each => each.slice(1, -1) === place) ?? dashed(String(place))
+  const missing = issues.filter(({ path: [place] }) => typeof place === "string" && there.get(place) === undefined)
+  const names = missing.flatMap(({ path: [place] }) => (place === undefined ? [] : [nameOf(place)]))
+  if (names.length > 0) return `${names.join(", ")} ${names.length === 1 ? "is" : "are"} missing`
+  const [issue] = issues
   const [place] = issue?.path ?? []
   const message = issue?.message ?? "the command line is not understood"
-  return place === undefined ? message : `${dashed(String(place))}: ${message}`
+  return place === undefined ? message : `${nameOf(place)}: ${message}`
 }
 
 const dashed = (name: string): string => `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`

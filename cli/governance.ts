@@ -2,6 +2,7 @@
  * Where do commands about approvals get what they need? Notes from files and from the collector, whose word is not taken: each is
  * accepted anew here. And a person's key, opened by their passphrase.
  */
+import { existsSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { accept, type Governance, type PolicyEntry, policyOf, ungoverned } from "../attestation/pins/lineage.ts"
 import { type Note, readNote, signNote, writeNote } from "../attestation/pins/note.ts"
@@ -91,6 +92,8 @@ export async function writeSigned(
   key: SigningKey,
   before: Note["signatures"],
 ): Promise<void> {
+  if (before.length === 0 && existsSync(path))
+    throw new Problem("failed", `${path} is there already`, "name another file: it may hold approvals")
   if (before.some(({ name }) => name === key.name))
     throw new Problem("failed", `${key.name} has signed this already`, "somebody else's approval is needed")
   const signatures = [...before, signNote(text, key, key.sign)]

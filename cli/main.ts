@@ -24,7 +24,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     await line.parseAsync(argv, { from: "user" })
     return exits[exit]
   } catch (error) {
-    return exits[explained(error, terminal)]
+    return exits[explained(error, argv, terminal)]
   }
 }
 
@@ -77,18 +77,27 @@ function lesson({ examples, exits: used }: Command): string {
   return ["", "Example:", ...examples.map(each => `  ${each}`), "", "Exit codes:", ...codes].join("\n")
 }
 
-function explained(error: unknown, terminal: Terminal): Exit {
+function explained(error: unknown, argv: readonly string[], terminal: Terminal): Exit {
+  if (error instanceof CommanderError && error.code === "commander.help") return unnamed(argv[0], terminal)
   if (error instanceof CommanderError) return misused(error, terminal)
   const { message, hint, exit } = fault(error)
   complain(terminal, message, hint)
   return exit
 }
 
+/** No command, or the first word of several. */
+function unnamed(word: string | undefined, terminal: Terminal): Exit {
+  const own = commands.filter(({ name }) => name.startsWith(`${word} `)).map(({ name }) => `assay ${name}`)
+  if (own.length === 0) complain(terminal, "no command is named", "assay --help lists the commands")
+  else complain(terminal, `assay ${word} does nothing by itself`, own.join(", "))
+  return "misuse"
+}
+
 /** commander says "error: what (Did you mean this?)"; help and version that were asked for are no error. */
 function misused(error: CommanderError, terminal: Terminal): Exit {
   if (error.exitCode === 0) return "good"
   const [first = "", second = ""] = error.message.replace(/^error: /, "").split("\n")
-  const shown = error.code === "commander.help" ? "no command is named" : first.replace(/\.$/, "")
+  const shown = first.replace(/\.$/, "")
   const near = /Did you mean (.*)\?/.exec(second)?.[1]
   complain(terminal, shown, near ? `did you mean ${near}?` : "assay --help lists the commands")
   return "misuse"

@@ -4,19 +4,19 @@
  */
 import { z } from "zod"
 import { changesOf } from "../attestation/appraise/change.ts"
-import { materialOf } from "../attestation/pins/force.ts"
+import type { Material } from "../attestation/pins/force.ts"
 import { lineageOf } from "../attestation/pins/lineage.ts"
 import { type Note, textDigest } from "../attestation/pins/note.ts"
-import { readPin } from "../attestation/pins/pin.ts"
-import { readReference, type Reference } from "../attestation/pins/reference.ts"
+import { digestOf, type Pin, readPin } from "../attestation/pins/pin.ts"
 import { readStatement, type StatementKind } from "../attestation/pins/statement.ts"
+import { type Measurement, readEvent } from "../attestation/protocol/event.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { asJson, type Command, command } from "./command.ts"
 import { configOf } from "./configuration.ts"
 import { type Exit, Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
 import { approvedAt, openKey, publishNote, readKey, readNoteFile, writeSigned } from "./governance.ts"
-import { askOffice, type Office, whole } from "./office.ts"
+import { askOffice, type Office } from "./office.ts"
 import { type Output, plain, remark, type Terminal, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
@@ -145,8 +145,8 @@ export const pinDiff = command({
     const pin = readPin(note.text)
     const changes = await askOffice(config, async office => {
       const { governance, policy } = await approvedAt(office)
-      const own = lineageOf(governance, pin.origin)
-      return changesOf(own.at(-1)?.pin, pin, materialOf(await references(office), own), policy.policy)
+      const before = lineageOf(governance, pin.origin).at(-1)?.pin
+      return changesOf(before, pin, await materialAt(office, before, pin), policy.policy)
     })
     if (json) writeJsonLine(terminal, { changes })
     else for (const each of changes) terminal.out.write(`  ${plain(each, 600)}\n`)
@@ -154,14 +154,22 @@ export const pinDiff = command({
   },
 })
 
-/** What was recorded of each machine, of at most a few hundred. */
-async function references(office: Office): Promise<Reference[]> {
-  const { attesters } = await office.call("attesters", { after: "" })
-  const found: Reference[] = []
-  for (const { attester } of attesters) {
-    const { reference } = await office.call("status", { attester })
-    if (reference !== null)
-      found.push(readReference(await whole(offset => office.call("reference-show", { attester, offset }))))
+/** What the digests stand for in which the two pins differ, as far as the collector recorded it; its word is hashed, not taken. */
+async function materialAt(office: Office, before: Pin | undefined, after: Pin): Promise<Material> {
+  const [was, is] = [digestsOf(before), digestsOf(after)]
+  const changed = [...was, ...is].filter(each => !(was.has(each) && is.has(each)))
+  const exceptions = [[], after.except, before?.except ?? []]
+  const found = new Map<string, Measurement>()
+  for (const digest of changed.slice(0, mostChanges)) {
+    const { record } = await office.call("measured", { digest })
+    const event = record === null ? undefined : readEvent(record)
+    if (event?.type !== "assay.measurement.v1") continue
+    if (exceptions.some(except => digestOf(event, except) === digest)) found.set(digest, event)
   }
   return found
 }
+
+/** The most changes that are told fact by fact. */
+const mostChanges = 200
+
+const digestsOf = (pin: Pin | undefined): ReadonlySet<string> => new Set(pin?.lines.map(({ digest }) => digest))

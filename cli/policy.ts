@@ -1,8 +1,7 @@
 /** Who may approve what? The policy: begun by those whom it names, changed by the quorum that it replaces. Signing it: `pin.ts`. */
-import { writeFile } from "node:fs/promises"
 import { z } from "zod"
 import { policyOf } from "../attestation/pins/lineage.ts"
-import { type NoteKey, readVerifierKey, signNote, textDigest, writeNote } from "../attestation/pins/note.ts"
+import { type NoteKey, readVerifierKey, textDigest } from "../attestation/pins/note.ts"
 import { type PersonKey, type Policy, readPolicy, roles, writePolicy } from "../attestation/pins/policy.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { readBounded } from "./bundle.ts"
@@ -10,8 +9,8 @@ import { asJson, command } from "./command.ts"
 import { configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
 import { flag, text, wholeNumber } from "./given.ts"
-import { approvedAt, openKey, readKey, readNoteFile } from "./governance.ts"
-import { readKeyFile, type SigningKey } from "./key-file.ts"
+import { approvedAt, openKey, readKey, readNoteFile, writeSigned } from "./governance.ts"
+import { readKeyFile } from "./key-file.ts"
 import { askOffice } from "./office.ts"
 import { type Output, plain, remark, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
@@ -74,7 +73,7 @@ export const policyInit = command({
       admits: [],
     }
     const text = checked(withAdmissions(writePolicy(policy), options.admit))
-    await writeFirst(options.out, text, await openKey(file))
+    await writeSigned(options.out, text, await openKey(file), [])
     row(terminal.out, "written", options.out)
     row(terminal.out, "policy root", `sha256:${textDigest(text)}`)
     remark(
@@ -94,9 +93,6 @@ function peopleFor(role: string, given: readonly string[]): string[] {
   if (!found) throw new Problem("misuse", `nobody is named who may answer for ${role}`, `--role ${role}=PERSON`)
   return found.slice(role.length + 1).split(",")
 }
-
-const writeFirst = (path: string, text: string, key: SigningKey): Promise<void> =>
-  writeFile(path, writeNote({ text, signatures: [signNote(text, key, key.sign)] }))
 
 /** A person's public line, or what their key file says of it. */
 async function readPublicLine(path: string): Promise<{ key: PersonKey; named: string }> {
@@ -209,7 +205,7 @@ export const policyPropose = command({
     const next = { ...drafted(given), version: policy.policy.version + 1, previous: policy.digest, change }
     const text = checked(writePolicy({ ...next, proposed: file.person }))
     for (const each of changed(writePolicy(policy.policy), text)) row(terminal.out, "", plain(each, 400))
-    await writeFirst(out, text, await openKey(file))
+    await writeSigned(out, text, await openKey(file), [])
     row(terminal.out, "written", `${out}, sha256:${textDigest(text)}`)
     remark(terminal, `a proposal, approved by nobody: assay policy approve ${out} --key THEIR.key`)
     return "good"

@@ -5,6 +5,7 @@
 import { readResult, type Result } from "../attestation/appraise/result.ts"
 import { readEnvelope } from "../attestation/protocol/dsse.ts"
 import { Refusal } from "../attestation/pins/quorum.ts"
+import { writeEvent } from "../attestation/protocol/event.ts"
 import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
 import { CallFailed, type Handlers } from "../local/call.ts"
 import type { Office } from "./administer.ts"
@@ -18,10 +19,14 @@ type Request<K extends keyof Handler> = Parameters<Handler[K]>[0]
 
 export const administerApproval = (
   office: Office,
-): Pick<Handler, "publish" | "notes" | "note" | "gaps" | "gap-plan" | "causes"> => ({
+): Pick<Handler, "publish" | "notes" | "note" | "measured" | "gaps" | "gap-plan" | "causes"> => ({
   publish: ({ note }) => publish(office, fromBase64(note)),
   notes: ({ skip }) => notes(office, skip),
   note: ({ digest, offset }) => note(office, digest, offset),
+  measured: async ({ digest }) => {
+    const found = office.parts.governor.measured(digest)
+    return { record: found ? writeEvent(found) : null }
+  },
   gaps: ({ skip }) => gaps(office, skip),
   "gap-plan": request => plan(office, request),
   causes: () => causes(office),

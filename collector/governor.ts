@@ -9,6 +9,7 @@ import { accept, type Acceptance, type Governance, ungoverned } from "../attesta
 import { readNote, type SignatureLine, textDigest } from "../attestation/pins/note.ts"
 import { Refusal } from "../attestation/pins/quorum.ts"
 import { readReference } from "../attestation/pins/reference.ts"
+import type { Measurement } from "../attestation/protocol/event.ts"
 import type { Approval } from "./approval.ts"
 import { StoreUnusable } from "./database.ts"
 
@@ -56,6 +57,11 @@ export class Governor {
   /** All that was accepted, or undefined where no policy root is pinned. */
   get governance(): Governance | undefined {
     return this.#governance
+  }
+
+  /** What a pinned digest stands for, where a machine was recorded that showed it. */
+  measured(digest: string): Measurement | undefined {
+    return this.#material.get(digest)
   }
 
   /** Looks anew at what machines were recorded to show. */

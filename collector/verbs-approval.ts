@@ -38,6 +38,16 @@ export const approvalVerbs = {
     request: z.strictObject({ digest: hex(32), offset: count(1 << 20) }),
     answer: piece,
   },
+  /** the record that a pinned digest stands for, where a machine was recorded that showed it; whoever asks hashes it */
+  measured: {
+    request: z.strictObject({ digest: hex(32) }),
+    answer: z.strictObject({
+      record: z
+        .string()
+        .max(1 << 20)
+        .nullable(),
+    }),
+  },
   /** answers for which nobody's name can be given, with who is to close each, and when */
   gaps: {
     request: z.strictObject({ skip: count(1 << 24) }),

@@ -55,8 +55,11 @@ afterAll(async () => {
   removeFolder(house.folder)
 })
 
-const audit = (out: string) =>
-  assay("audit", "--model", weights.subject, "--from", "2026-01-01T00:00:00Z", "--out", out, "--config", configuration)
+const audit = (out: string, ...more: string[]) =>
+  assay(
+    ...["audit", "--model", weights.subject, "--from", "2026-01-01T00:00:00Z", "--out", out],
+    ...["--config", configuration, ...more],
+  )
 const check = (path: string, ...more: string[]) => assay("audit", "verify", path, ...more)
 const script = (path: string) => {
   const { status, stdout, stderr } = spawnSync("sh", [join(path, "verify.sh")], { encoding: "utf8" })
@@ -156,6 +159,36 @@ describe("a folder in which", () => {
     })
     expect(check(path).status).toBe(4)
   })
+})
+
+test("a report that tells something else than the files beside it is refused", () => {
+  const path = altered(copy => {
+    const file = join(copy, "report.html")
+    writeFileSync(file, readFileSync(file, "utf8").replace("nobody's", "Ada's"))
+  })
+  const own = check(path)
+  expect(own.status, own.said).toBe(4)
+  expect(own.stdout).toContain("report.html tells something else")
+})
+
+test("a policy root that was told elsewhere is demanded of the notes", () => {
+  const own = check(folder, "--policy-root", "ab".repeat(32))
+  expect(own.status, own.said).toBe(4)
+  expect(own.stdout).toContain("none is in the folder")
+})
+
+test("frameworks are data: another table is told in the report, and what is no table is refused", () => {
+  const table = join(house.folder, "controls.json")
+  const row = { framework: "House rules", control: "7, who approved it", evidence: "pins", asOf: "2026-10-01" }
+  writeFileSync(table, JSON.stringify([row]))
+  const out = join(house.folder, "audit-mapped")
+  expect(audit(out, "--frameworks", table).status).toBe(0)
+  expect(readFileSync(join(out, "report.html"), "utf8")).toContain("<td>House rules</td><td>7, who approved it</td>")
+  expect(check(out).status).toBe(0)
+  writeFileSync(table, JSON.stringify([{ ...row, asOf: "lately" }]))
+  const refused = audit(join(house.folder, "audit-none"), "--frameworks", table)
+  expect(refused.status).toBe(2)
+  expect(refused.said).toMatch(/is no table of frameworks/)
 })
 
 describe("a vault whose leaf was", () => {

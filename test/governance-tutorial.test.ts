@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { stripVTControlCharacters } from "node:util"
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
 
 const root = join(import.meta.dirname, "..")
 const folder = mkdtempSync(join(tmpdir(), "governance-"))
@@ -16,15 +16,28 @@ const script = [...page.matchAll(/^```sh run\n([^]*?)^```$/gm)]
   .map(([, text]) => text ?? "")
   .join("\n")
   .replaceAll("7453", String(30_000 + (process.pid % 10_000)))
+  // what the page says is refused must be
+  .replaceAll(/ \|\| test \$\? = (\d)$/gm, " && false || test $? = $1")
 
 let said = ""
 let session: ChildProcess | undefined
 let code: number | null = null
 
-/** Runs the session under script(1), which gives it a terminal; answers each prompt with the passphrase of that key. */
+/**
+ * Runs the session under script(1), which gives it a terminal; answers each prompt with the passphrase of that key. In a PID namespace of its
+ * own, whose first process is a shell that takes in orphans, it ends as a whole; and servers of other tests are none of this machine's.
+ */
 function onTerminal(): Promise<number | null> {
   writeFileSync(join(folder, "session"), script)
-  const child = (session = spawn("script", ["-qefc", "bash -euo pipefail session", "/dev/null"], {
+  const alone = [
+    ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]),
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+  ]
+  const line = "script -qefc 'bash -euo pipefail session' /dev/null; exit $?"
+  const child = (session = spawn("unshare", [...alone, "bash", "-c", line], {
     cwd: folder,
     detached: true,
     env: { ...process.env, TERM: "dumb", SHELL: "/bin/bash" },
@@ -38,9 +51,9 @@ function onTerminal(): Promise<number | null> {
   return new Promise(resolve => child.once("exit", resolve))
 }
 
-/** script(1) hangs up the terminal of its session when it ends, and what ran there ends with it. */
+/** What ran in the namespace ends with its first process. */
 function endSession(): void {
-  if (session?.exitCode === null) session.kill("SIGTERM")
+  if (session?.exitCode === null) session.kill("SIGKILL")
 }
 
 beforeAll(async () => {
@@ -58,3 +71,30 @@ afterAll(() => {
 })
 
 test("every step does what the page says", () => expect(code, said).toBe(0))
+
+/** What was said from the section whose commands hold `first` to the one whose commands hold `next`. */
+const between = (first: RegExp, next: RegExp): string => {
+  const from = said.search(first)
+  return said.slice(from, from + said.slice(from).search(next))
+}
+
+describe("as it is told", () => {
+  test("the machine turns affirming with three names", () => {
+    const first = between(/1 of 2 approvals for terms \(Grace Hopper\)/, /contraindicated/)
+    expect(first).toMatch(/overall {5}affirming/)
+    expect(first).toMatch(
+      /whose hash {2}Ada Lovelace:[^]*publisher: signature[^]*whose key {3}Mei Lin:[^]*whose pin {3}Grace Hopper, Mei/,
+    )
+  })
+  test("another driver is contraindicated with a diff, and one approval leaves it so", () => {
+    const red = between(/overall {5}contraindicated/, /overall {5}affirming {0,9}\n[^]*595/)
+    expect(red).toMatch(/driver nvidia: version: 595\.84|driver nvidia: version; seen 595|seen {4}595\.84/)
+    expect(red.match(/driver nvidia: version 550\.120 becomes 595\.84/g)).toHaveLength(2)
+    expect(red).toMatch(/1 of 2 approvals for terms \(Ada Lovelace\)[^]*overall {5}contraindicated/)
+  })
+  test("every note and what was decided is in the audit, under the policy root that was told", () => {
+    expect(said).toContain("notes were accepted by the quorums of their day, from the policy root")
+    expect(said).toContain("report.html tells just that")
+    expect(said).not.toMatch(/FAIL {2}/)
+  })
+})

@@ -4,18 +4,19 @@ import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync 
 import { dirname, join, relative } from "node:path"
 import { type NoteKey, readNote, writeVerifierKey } from "../../attestation/pins/note.ts"
 import { toPem } from "../../attestation/protocol/dsse.ts"
-import { cosignersOf, readCheckpointText } from "../../attestation/vault/checkpoint.ts"
+import { readCheckpointText, type Signed } from "../../attestation/vault/checkpoint.ts"
 import { writeLeaf } from "../../attestation/vault/leaf.ts"
 import { toHex } from "../../attestation/wire/text.ts"
 import type { Configuration } from "../../collector/config.ts"
 import { resultKey } from "../../collector/keys.ts"
 import type { Store } from "../../collector/store.ts"
-import { logKey, witnessKey } from "../../collector/vault/origin.ts"
+import { logKey } from "../../collector/vault/origin.ts"
 import type { Anchor } from "../../collector/vault/vault.ts"
 import { writeBundle } from "../bundle.ts"
 import { type Collected, type Decision, decisions } from "./collect.ts"
-import { type Framework, frameworks } from "./frameworks.ts"
-import { type Ground, reportOf } from "./report.ts"
+import type { Framework } from "./frameworks.ts"
+import { groundIn, type Row } from "./ground.ts"
+import { reportOf } from "./report.ts"
 import { readme, script } from "./script.ts"
 import { type Question, summarise, type Summary } from "./summary.ts"
 
@@ -26,26 +27,26 @@ export type Writing = {
   readonly anchor: Anchor
   readonly question: Question
   readonly pieces: readonly Collected[]
+  /** whose controls this is mapped to */
+  readonly frameworks: readonly Framework[]
   readonly now: number
 }
 
-type Row = { readonly position: number; readonly kind: string; readonly file: string }
-
 /** Writes the folder, which must not be there yet. */
 export async function writeFolder(out: string, writing: Writing): Promise<Summary> {
-  const { store, anchor, question, pieces } = writing
+  const { store, anchor, question, pieces, frameworks, now } = writing
   const rows: Row[] = []
   for (const piece of pieces) rows.push(...(await writePiece(out, piece)))
   const decided = await decisions(store, anchor.size)
   for (const each of decided) rows.push(writeDecision(out, each))
   const within = rows.filter(each => each.position < anchor.size)
   for (const each of within) await writeProof(out, store, anchor, each.position)
-  const ground = writeVault(out, writing, decided)
+  const ground = groundIn(out, writeVault(out, writing), within, new Date(now).toISOString())
   const summary = summarise(question, pieces)
   put(out, "index.json", json({ origin: ground.origin, size: anchor.size, root: ground.root, leaves: within }))
   put(out, "audit.json", json(summary))
   put(out, "frameworks.json", json(frameworks))
-  put(out, "report.html", reportOf(summary, ground, frameworks satisfies readonly Framework[]))
+  put(out, "report.html", reportOf(summary, ground, frameworks))
   put(out, "README.md", readme(question.model.replace(/[^\w .:/-]/g, "?")))
   put(out, "verify.sh", script)
   chmodSync(join(out, "verify.sh"), 0o755)
@@ -90,11 +91,9 @@ async function writeProof(out: string, store: Store, anchor: Anchor, position: n
   put(out, `vault/proofs/${position}.proof`, proof.map(each => `${toHex(each)}\n`).join(""))
 }
 
-function writeVault(out: string, { config, anchor, now }: Writing, decided: readonly Decision[]): Ground {
+function writeVault(out: string, { config, anchor }: Writing): Signed {
   const key: NoteKey = logKey(config)
   const note = readNote(anchor.checkpoint)
-  const { root } = readCheckpointText(note.text)
-  const witnesses = config.vault.witnesses.map(each => witnessKey(each.split(" ")[1] ?? ""))
   put(out, "vault/checkpoint", anchor.checkpoint)
   put(out, "vault/log.vkey", `${writeVerifierKey(key)}\n`)
   put(out, "vault/log.pem", toPem(key.publicKey))
@@ -103,17 +102,7 @@ function writeVault(out: string, { config, anchor, now }: Writing, decided: read
   if (anchor.timestamp) put(out, "vault/checkpoint.tsr", anchor.timestamp)
   if (anchor.timestamp && config.vault.authority !== "")
     cpSync(config.vault.authority, join(out, "vault/authority.pem"))
-  const cosigned = cosignersOf(note, witnesses)
-  return {
-    ...{ origin: key.name, size: anchor.size, root: toHex(root), stamped: anchor.timestamp !== null },
-    witnesses: cosigned.map(({ witness, seconds }) => `${witness.name} at ${new Date(seconds * 1000).toISOString()}`),
-    made: new Date(now).toISOString(),
-    decisions: decided.map(each => ({
-      ...{ position: each.position, kind: each.leaf.kind },
-      at: each.leaf.at,
-      file: decisionFile(each),
-    })),
-  }
+  return { note, checkpoint: readCheckpointText(note.text) }
 }
 
 /** As sha256sum writes it, over every file but itself. */

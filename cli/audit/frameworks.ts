@@ -1,6 +1,6 @@
 /**
- * Which controls of which frameworks do people map this to? Dated data to edit: a copy lies in each audit folder as frameworks.json. It
- * says what speaks to a control, never that a control is met.
+ * Which controls of which frameworks do people map this to? Dated data to edit: a copy lies in each audit folder as frameworks.json, to be
+ * given back, edited, with --frameworks. It says what speaks to a control, never that a control is met.
  */
 import { z } from "zod"
 import { line } from "../../attestation/wire/text.ts"

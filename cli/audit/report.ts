@@ -1,7 +1,9 @@
 /** How does a supervisor read an audit? One page without scripts. Every string may come from a hostile machine: all are escaped (C39). */
+import { type FindingId, findings } from "../../attestation/verify/finding.ts"
 import { plainLine } from "../../attestation/wire/text.ts"
 import type { Framework } from "./frameworks.ts"
-import { parts, type Span, type Summary } from "./summary.ts"
+import type { Ground } from "./ground.ts"
+import type { Run, Span, Summary } from "./summary.ts"
 
 const entities: Readonly<Record<string, string>> = {
   "&": "&amp;",
@@ -14,28 +16,15 @@ const entities: Readonly<Record<string, string>> = {
 export const escaped = (text: string, max = 400): string =>
   plainLine(text, max).replace(/[&<>"']/g, character => entities[character] ?? "")
 
-const style = `body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ccc}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #e3e3e3;font-size:.9rem}
-code{font:.8rem ui-monospace,monospace;overflow-wrap:anywhere}.affirming{color:#12652f}.warning{color:#8a5a00}
-.contraindicated{color:#a01818}.hole{background:#fff1f0}dt{font-weight:600}dd{margin:0 0 .6rem 0}
+const style = `body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1.2rem;color:#1b1b1b}
+h1{font-size:1.7rem;margin-bottom:.3rem}h2{font-size:1.25rem;margin-top:2.6rem;border-bottom:1px solid #ccc}h3{font-size:1rem;margin:0}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.25rem .9rem .25rem 0;font-size:.9rem}
+thead th{border-bottom:1px solid #ccc;color:#555;font-weight:600}code{font:.75rem ui-monospace,monospace;overflow-wrap:anywhere}
+section{border-left:5px solid #bbb;padding:.1rem 0 .1rem 1rem;margin:1.6rem 0;break-inside:avoid}.who th{width:6rem;color:#555;font-weight:600}
+section.affirming{border-color:#12652f}section.warning{border-color:#c98a12}section.contraindicated{border-color:#a01818}
+.affirming b{color:#12652f}.warning b{color:#8a5a00}.contraindicated b{color:#a01818}.hole td{background:#fff1f0}.faint{color:#666}
+.changed td{background:#fff8e1}dt{font-weight:600}dd{margin:0 0 .6rem 0}ul{margin:.3rem 0;padding-left:1.2rem;font-size:.9rem}
 @media print{body{margin:0;max-width:none}}`
-
-/** What else the report shows: where the tree stands, and who stands behind it. */
-export type Ground = {
-  readonly origin: string
-  readonly size: number
-  readonly root: string
-  readonly witnesses: readonly string[]
-  readonly stamped: boolean
-  readonly made: string
-  readonly decisions: readonly {
-    readonly position: number
-    readonly kind: string
-    readonly at: string
-    readonly file: string
-  }[]
-}
 
 export function reportOf(summary: Summary, ground: Ground, frameworks: readonly Framework[]): string {
   const { question, attesters, pieces, spans, holes } = summary
@@ -44,10 +33,11 @@ export function reportOf(summary: Summary, ground: Ground, frameworks: readonly 
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>Audit of ${escaped(question.model)}</title><style>${style}</style></head><body>
 <h1>What ran: ${escaped(question.model)}</h1>
-<p>From <b>${escaped(question.from)}</b> to <b>${escaped(question.to)}</b>, on ${attesters.length} machine${attesters.length === 1 ? "" : "s"},
-from ${pieces} pieces of evidence. Check this folder before you read on: <code>sh verify.sh</code>, or <code>assay audit verify .</code></p>
+<p>From <b>${time(question.from)}</b> to <b>${time(question.to)}</b>, on ${attesters.length} machine${attesters.length === 1 ? "" : "s"},
+from ${pieces} piece${pieces === 1 ? "" : "s"} of evidence. Check this folder before you read on: <code>sh verify.sh</code>, or <code>assay audit verify .</code></p>
 <h2>What ran when, and who stood behind it</h2>
-${table(["from – to", "machine", "verdict", "what ran (digest)", "whose hash", "whose key", "whose pin, approved by"], spans.map(spanRow))}
+<p class="faint">Times are UTC. Where something else ran than in the span before, on the same machine, it is marked.</p>
+${spans.map((each, i) => section(each, before(spans, i))).join("\n")}
 <h2>Holes</h2>
 <p>An answer counts for ${question.staleSeconds} seconds. Here none did. What ran in a hole is not known.</p>
 ${
@@ -55,14 +45,14 @@ ${
     ? "<p>None.</p>"
     : table(
         ["from", "to", "machine"],
-        holes.map(each => [escaped(each.from), escaped(each.to), code(each.attester)]),
+        holes.map(each => [time(each.from), time(each.to), code(each.attester)]),
         "hole",
       )
 }
 <h2>Who decided what</h2>
 ${table(
-  ["when", "what", "file"],
-  ground.decisions.map(each => [escaped(each.at), escaped(each.kind), code(each.file)]),
+  ["when", "what", "says", "file"],
+  ground.decisions.map(each => [time(each.at), escaped(each.kind), escaped(each.about, 200), code(each.file)]),
 )}
 <h2>What holds this together</h2>
 <dl><dt>The vault</dt><dd>${escaped(ground.origin)}, ${ground.size} leaves, root <code>${escaped(ground.root)}</code></dd>
@@ -89,26 +79,56 @@ agent told the truth about what it measured, unless the kernel measured it too.<
 <dt>A cosignature</dt><dd>Somebody else saw that the vault only grew. It does not say that anything was put into it.</dd>
 <dt>A hole</dt><dd>Nobody answered. It does not say that anything else ran.</dd></dl>`
 
-function spanRow({ from, to, attester, tier, runs, authority, pin, pieces }: Span): string[] {
-  const ran = parts.flatMap(part =>
-    runs
-      .filter(each => each.part === part)
-      .slice(0, 8)
-      .map(each => `${part} ${escaped(each.subject, 60)} ${code(each.digest)}`),
-  )
-  const word = (of: { readonly name: string; readonly word: string } | null): string =>
-    of === null ? "<b>nobody's</b>" : `${escaped(of.name, 80)}<br>${escaped(of.word, 120)}`
-  const approved = pin === null ? "" : `<br>version ${pin.version}, approved by ${escaped(pin.approved.join(", "))}`
-  return [
-    `${escaped(from)}<br>${escaped(to)}<br>${pieces} pieces`,
-    code(attester.slice(0, 20)),
-    `<span class="${tier}">${tier}</span>`,
-    ran.join("<br>"),
-    word(authority.hash),
-    word(authority.key),
-    `${word(authority.pin)}${approved}`,
-  ]
+/** The span before `spans[i]` on the same machine. */
+const before = (spans: readonly Span[], i: number): Span | undefined => {
+  const last = spans[i - 1]
+  return last?.attester === spans[i]?.attester ? last : undefined
 }
+
+function section(span: Span, last: Span | undefined): string {
+  const { from, to, attester, tier, pieces, runs } = span
+  const when = from === to ? time(from) : `${time(from)} – ${time(to)}`
+  return `<section class="${tier}"><h3>${when} <b>${tier}</b></h3>
+<p class="faint">${pieces} piece${pieces === 1 ? "" : "s"} of evidence of machine ${code(attester)}</p>
+${who(span)}
+${reasons(span.findings)}
+${runs.length === 0 ? "<p>None of what is asked for was measured.</p>" : ran(runs, last)}</section>`
+}
+
+function who({ authority, pin }: Span): string {
+  const word = (of: { readonly name: string; readonly word: string } | null): string =>
+    of === null ? "<b>nobody's</b>" : `${escaped(of.name, 80)}<br><span class="faint">${escaped(of.word, 300)}</span>`
+  const judged =
+    pin === null
+      ? ""
+      : `<br>version ${pin.version}, proposed by ${escaped(pin.proposed)}, approved by ${escaped(pin.approved.join(", "))}`
+  return `<table class="who"><tbody><tr><th>whose hash</th><td>${word(authority.hash)}</td></tr>
+<tr><th>whose key</th><td>${word(authority.key)}</td></tr>
+<tr><th>whose pin</th><td>${word(authority.pin)}${judged}</td></tr></tbody></table>`
+}
+
+/** What holds the verdict down, or is to be known with it. */
+function reasons(ids: readonly string[]): string {
+  const known = ids.filter((id): id is FindingId => Object.hasOwn(findings, id))
+  if (known.length === 0) return ""
+  return `<ul>${known.map(id => `<li>${escaped(findings[id].means)} ${code(id)}</li>`).join("")}</ul>`
+}
+
+function ran(runs: readonly Run[], last: Span | undefined): string {
+  const known = new Set(last?.runs.map(each => JSON.stringify(each)))
+  if (last && JSON.stringify(last.runs) === JSON.stringify(runs)) return "<p>What ran is what ran before.</p>"
+  const rows = runs.map(each => {
+    const look = last && !known.has(JSON.stringify(each)) ? ' class="changed"' : ""
+    const cells = [escaped(each.part), escaped(each.subject, 80), escaped(each.version ?? "", 80), code(each.digest)]
+    return `<tr${look}>${cells.map(cell => `<td>${cell}</td>`).join("")}</tr>`
+  })
+  return `<table><thead><tr><th>part</th><th>what</th><th>version</th><th>digest (SHA-256)</th></tr></thead><tbody>
+${rows.join("\n")}
+</tbody></table>`
+}
+
+/** A moment as people read it, in UTC. */
+const time = (text: string): string => escaped(text).replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d).*$/, "$1 $2")
 
 const code = (text: string): string => `<code>${escaped(text)}</code>`
 

@@ -89,9 +89,10 @@ openssl pkey -pubin -in results.pem -outform DER | sha256sum
 | \`evidence/*/\` | one piece each: the envelope, its logs, the keys as enrolled, the collector's result |
 | \`decisions/\` | enrolments, policies, pins, approvals, gaps and whatever else people decided, as it was signed |
 | \`vault/\` | the signed checkpoint, its key, its witnesses, its time stamp, and a leaf and a proof for every file above |
-| \`frameworks.json\` | which controls people map this to: dated data to edit, no claim |
+| \`frameworks.json\` | which controls people map this to, with dates: data, no claim |
 | \`SHA256SUMS\` | of every file |
 
 A piece of evidence by hand, down to the TPM's quote, with tpm2-tools: the project's docs/verify-by-hand.sh takes each folder in \`evidence/\`.
-A log's bytes in \`assay.cel\` beyond what its evidence names do not belong to it. \`assay audit verify .\` does all of this in one go, offline.
+A log's bytes in \`assay.cel\` beyond what its evidence names do not belong to it. \`assay audit verify .\` does all of this in one go, offline; it also accepts each policy and pin anew from the policy root, recomputes
+\`audit.json\`, and compares \`report.html\` with what it would write.
 `

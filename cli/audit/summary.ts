@@ -28,13 +28,21 @@ export type Piece = {
 export const parts = ["weights", "runtime", "driver", "cuda", "kernel"] as const
 export type Part = (typeof parts)[number]
 
+/** What one measurement of a part says; `version`: what it calls itself, where it says so. */
+export type Run = {
+  readonly part: Part
+  readonly subject: string
+  readonly version: string | null
+  readonly digest: string
+}
+
 export type Span = {
   readonly attester: string
   readonly from: string
   readonly to: string
   readonly pieces: number
   readonly tier: Result["tier"]
-  readonly runs: readonly { readonly part: Part; readonly digest: string; readonly subject: string }[]
+  readonly runs: readonly Run[]
   readonly authority: Result["authority"]
   readonly pin: Result["pin"]
   readonly reference: string | null
@@ -126,7 +134,7 @@ function runsOf(events: readonly LogEvent[], model: string): Span["runs"] {
   return parts.flatMap(part =>
     newest
       .filter(each => isPart(each, part) && each.state === "present")
-      .map(each => ({ part, digest: digestOf(each, []), subject: each.subject })),
+      .map(each => ({ part, subject: each.subject, version: versionOf(each), digest: digestOf(each, []) })),
   )
 }
 
@@ -143,3 +151,8 @@ function holesOf(pieces: readonly Piece[], from: number, to: number, stale: numb
   }
   return holes
 }
+
+const telling = ["version", "/proc/sys/kernel/osrelease"]
+
+const versionOf = ({ facts }: Measurement): string | null =>
+  facts.find(([name]) => telling.includes(name))?.[1].trim() ?? null

@@ -19,8 +19,12 @@ import { verify } from "../../attestation/verify/verify.ts"
 import { Malformed } from "../../attestation/wire/codec.ts"
 import { count, fromBase64, fromHex, line } from "../../attestation/wire/text.ts"
 import { readBundle, readClaims } from "../bundle.ts"
+import { checkApprovals, type Tell } from "./approvals.ts"
 import { eventsOf, resultIn } from "./collect.ts"
-import { type Piece, summarise } from "./summary.ts"
+import { frameworkTable } from "./frameworks.ts"
+import { groundIn, type Row } from "./ground.ts"
+import { reportOf } from "./report.ts"
+import { type Piece, summarise, type Summary } from "./summary.ts"
 
 /** One check: what it says when it holds, and why it does not. */
 export type Finding = { readonly holds: boolean; readonly says: string }
@@ -37,6 +41,8 @@ const enrolment = z.object({ attester: line(128), identity })
 export type Known = {
   readonly log: NoteKey | undefined
   readonly results: Uint8Array | undefined
+  /** digest of the first policy's text */
+  readonly policyRoot: string | undefined
   readonly now: number
 }
 
@@ -59,12 +65,14 @@ export async function verifyFolder(path: string, known: Known): Promise<Finding[
   const rows = signed
     ? await leavesIn(path, signed, tell).catch((error: Error) => (tell(false, `the leaves: ${error.message}`), []))
     : []
-  const proven = new Set(rows)
-  await attempt("the evidence", async () => checkEvidence(path, known, proven, tell))
+  await attempt("the evidence", async () => {
+    const pieces = await checkEvidence(path, known, new Set(rows.map(each => each.file)), tell)
+    checkApprovals(path, rows, known.policyRoot, pieces, tell)
+    const summary = checkSummary(path, pieces, tell)
+    if (signed) checkReport(path, signed, rows, summary, tell)
+  })
   return found
 }
-
-type Tell = (holds: boolean, says: string) => void
 
 function checkSums(path: string, tell: Tell): void {
   const lines = readFileSync(join(path, "SHA256SUMS"), "utf8").trimEnd().split("\n")
@@ -123,15 +131,13 @@ function checkStamp(path: string, text: string, tell: Tell): void {
 }
 
 /** The files that are proved to be leaves. */
-async function leavesIn(path: string, { checkpoint }: Signed, tell: Tell): Promise<string[]> {
+async function leavesIn(path: string, { checkpoint }: Signed, tell: Tell): Promise<Row[]> {
   const { leaves } = index.parse(JSON.parse(readFileSync(join(path, "index.json"), "utf8")))
   const bad = leaves.filter(each => !isLeaf(path, checkpoint, each))
   for (const each of bad.slice(0, 5)) tell(false, `leaf ${each.position} does not prove ${each.file}`)
   if (bad.length === 0) tell(true, `${leaves.length} files are leaves of the vault, each in its place`)
-  return leaves.filter(each => !bad.includes(each)).map(each => each.file)
+  return leaves.filter(each => !bad.includes(each))
 }
-
-type Row = z.infer<typeof index>["leaves"][number]
 
 function isLeaf(path: string, { size, root }: Signed["checkpoint"], { position, kind, file }: Row): boolean {
   if (!/^(evidence\/[0-9a-f]{64}\/(evidence|result)\.dsse\.json|decisions\/[0-9a-z-]+)$/.test(file)) return false
@@ -150,7 +156,12 @@ function isLeaf(path: string, { size, root }: Signed["checkpoint"], { position, 
   }
 }
 
-async function checkEvidence(path: string, known: Known, proven: ReadonlySet<string>, tell: Tell): Promise<void> {
+async function checkEvidence(
+  path: string,
+  known: Known,
+  proven: ReadonlySet<string>,
+  tell: Tell,
+): Promise<readonly Piece[]> {
   const results = known.results ?? rawKey(readFileSync(join(path, "results.pem")))
   const folders = existsSync(join(path, "evidence")) ? readdirSync(join(path, "evidence")).toSorted() : []
   const enrolled = enrolledIn(path, proven)
@@ -168,7 +179,7 @@ async function checkEvidence(path: string, known: Known, proven: ReadonlySet<str
       true,
       `${pieces.length} pieces of evidence are authentic, quoted by enrolled keys, and judged by this collector`,
     )
-  checkSummary(path, pieces, tell)
+  return pieces
 }
 
 const rawKey = (pem: Uint8Array): Uint8Array =>
@@ -218,10 +229,21 @@ async function pieceIn(folder: string, name: string, { results, enrolled, proven
 }
 
 /** What the report tells is what the evidence gives. */
-function checkSummary(path: string, pieces: readonly Piece[], tell: Tell): void {
+function checkSummary(path: string, pieces: readonly Piece[], tell: Tell): Summary {
   const said: unknown = JSON.parse(readFileSync(join(path, "audit.json"), "utf8"))
   const { model, from, to, staleSeconds } = question.parse(said).question
   const asked = { model, from: Date.parse(from), to: Date.parse(to), stale: staleSeconds * 1000 }
-  const same = JSON.stringify(summarise(asked, pieces)) === JSON.stringify(said)
+  const summary = summarise(asked, pieces)
+  const same = JSON.stringify(summary) === JSON.stringify(said)
   tell(same, same ? "spans and holes are what the evidence gives" : "audit.json tells something else than the evidence")
+  return summary
+}
+
+/** The page that people read is the one that these files give; only the frameworks may be edited, with the page made anew. */
+function checkReport(path: string, signed: Signed, rows: readonly Row[], summary: Summary, tell: Tell): void {
+  const page = readFileSync(join(path, "report.html"), "utf8")
+  const made = /<p>Made (\d{4}-[0-9T:.-]+Z)\.<\/p>/.exec(page)?.[1] ?? ""
+  const frameworks = frameworkTable.parse(JSON.parse(readFileSync(join(path, "frameworks.json"), "utf8")))
+  const same = reportOf(summary, groundIn(path, signed, rows, made), frameworks) === page
+  tell(same, same ? "report.html tells just that" : "report.html tells something else than the files beside it")
 }
