@@ -1,8 +1,8 @@
 /** Is `assay measure` a table that a person understands: component, fact, value, and where each fact comes from? */
 import { spawn } from "node:child_process"
-import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as delay } from "node:timers/promises"
 import { afterAll, describe, expect, it } from "vitest"
 import { z } from "zod"
 import { Hasher } from "../agent/hash/hasher.ts"
@@ -14,7 +14,11 @@ import type { Output } from "../cli/terminal.ts"
 import { contextOf, hostNames, on } from "./hosts.ts"
 
 const hasher = new Hasher()
-afterAll(() => hasher.close())
+const scratch = mkdtempSync(join(tmpdir(), "assay-machine-"))
+afterAll(async () => {
+  await hasher.close()
+  rmSync(scratch, { recursive: true, force: true })
+})
 
 async function factsOf(host: string): Promise<FactRow[]> {
   const found: Measurement[] = []
@@ -96,18 +100,23 @@ describe("on this machine", () => {
   /** Programs that are the only source of a fact; whatever else it started would be a surprise. */
   const programs = /^\/usr\/(?:s?bin\/(?:nvidia-smi|bpftool|fwupdmgr))$|^\/opt\/rocm[^/]*\/bin\//
 
-  async function run(...given: readonly string[]): Promise<{ stdout: string; stderr: string; children: Set<string> }> {
-    const child = spawn(process.execPath, [command, "measure", ...given], { stdio: ["ignore", "pipe", "pipe"] })
+  /** Notes each process that Node.js starts, in threads too, in the file that the environment names. */
+  const notes = `import { subscribe } from "node:diagnostics_channel"
+    import { appendFileSync } from "node:fs"
+    subscribe("child_process", ({ process: child }) =>
+      child.once("spawn", () => appendFileSync(process.env.STARTED, child.spawnfile + "\\n")))`
+
+  async function run(...given: readonly string[]): Promise<{ stdout: string; stderr: string; children: string[] }> {
+    const started = join(mkdtempSync(join(scratch, "run-")), "started")
+    writeFileSync(started, "")
+    const watched = ["--import", `data:text/javascript,${encodeURIComponent(notes)}`, command, "measure", ...given]
+    const env = { ...process.env, STARTED: started }
+    const child = spawn(process.execPath, watched, { stdio: ["ignore", "pipe", "pipe"], env })
     const said = { stdout: "", stderr: "" }
     for (const stream of ["stdout", "stderr"] as const)
       child[stream].setEncoding("utf8").on("data", (text: string) => (said[stream] += text))
-    const children = new Set<string>()
-    const ended = new Promise<void>(resolve => child.once("close", () => resolve()))
-    for (let running = true; running; ) {
-      for (const each of childrenOf(child.pid ?? 0)) children.add(each)
-      running = await Promise.race([ended.then(() => false), delay(3).then(() => true)])
-    }
-    return { ...said, children }
+    await new Promise<void>(resolve => child.once("close", () => resolve()))
+    return { ...said, children: readFileSync(started, "utf8").split("\n").filter(Boolean) }
   }
 
   it("says what there is, and starts no process but programs that are a fact's only source", async () => {
@@ -121,7 +130,9 @@ describe("on this machine", () => {
       value: release,
       source: "/proc/sys/kernel/osrelease",
     })
-    expect([...children].filter(each => !programs.test(each))).toEqual([])
+    expect(children.filter(each => !programs.test(each))).toEqual([])
+    const bpftool = facts.some(({ component, fact }) => component === "kernel bpf" && fact === "program/digest")
+    expect(children.includes("/usr/sbin/bpftool")).toBe(bpftool)
   })
 
   it("refuses a nonce for which no evidence is made", async () => {
@@ -130,25 +141,3 @@ describe("on this machine", () => {
     expect(stderr).toMatch(/hint: name a folder for it: --out/)
   })
 })
-
-/** Executables of the children that a process has now, those aside that have not become another program yet. */
-function childrenOf(pid: number): string[] {
-  try {
-    const tasks = readdirSync(`/proc/${pid}/task`)
-    const own = readlinkSync(`/proc/${pid}/exe`)
-    return tasks
-      .flatMap(task => readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean))
-      .flatMap(each => programOf(each))
-      .filter(each => each !== own)
-  } catch {
-    return [] // it has ended
-  }
-}
-
-function programOf(pid: string): string[] {
-  try {
-    return [readlinkSync(`/proc/${pid}/exe`)]
-  } catch {
-    return []
-  }
-}
