@@ -198,6 +198,17 @@ describe("whose word", () => {
     expect([appraisal.tier, idsOf(appraisal)]).toEqual(["warning", ["key.uncertified"]])
   })
 
+  test("keys other than those that the root key certified contraindicate", () => {
+    const certifications = new Map(
+      [...first().certifications].map(([name, entry]) => {
+        const certification = { ...entry.certification, ak: `000b${"0".repeat(64)}` }
+        return [name, { ...entry, certification }] as const
+      }),
+    )
+    const appraisal = judged({ ...first(), certifications }, [weights, old])
+    expect([appraisal.tier, idsOf(appraisal)]).toEqual(["contraindicated", ["key.certified-otherwise"]])
+  })
+
   test("a TPM that the policy does not admit is an operator's word at best", () => {
     const rules = writePolicy(policy())
     const strict = textDigest(rules)

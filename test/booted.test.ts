@@ -1,6 +1,6 @@
 /** Six machines that were booted in a virtual machine, with quotes by their own TPMs: what do the logs prove, and what is found? */
 import { describe, expect, test } from "vitest"
-import { judgeBoot } from "../attestation/appraise/boot.ts"
+import { bootDifferences, judgeBoot } from "../attestation/appraise/boot.ts"
 import { gradesOf } from "../attestation/appraise/grades.ts"
 import { placeOf } from "../attestation/appraise/places.ts"
 import { propose, type Reference } from "../attestation/pins/reference.ts"
@@ -14,7 +14,7 @@ import { attestedBy, readPublic, whyNoAttestationKey } from "../attestation/tcg/
 import { signature } from "../attestation/tcg/signature.ts"
 import { bootMeasurements } from "../attestation/verify/boot-lines.ts"
 import type { Platform } from "../attestation/verify/boot-logs.ts"
-import type { Finding } from "../attestation/verify/finding.ts"
+import { type Finding, findings } from "../attestation/verify/finding.ts"
 import { filesOf } from "../attestation/verify/ima-files.ts"
 import { decode } from "../attestation/wire/codec.ts"
 import { fromHex, toHex } from "../attestation/wire/text.ts"
@@ -188,6 +188,27 @@ describe("compared with what was recorded of an ordinary boot", () => {
     for (const id of ["boot.secure-boot", "boot.keys", "boot.firmware"] as const) expect([...ids]).toContain(id)
     const state = found(ordinary, referenceOf(secure)).find(({ component }) => component === "boot secure-boot: state")
     expect(state).toMatchObject({ id: "boot.secure-boot", seen: "off", wanted: "on" })
+  })
+
+  test("every fact of every part is named, by its part's own finding, where it is not as recorded", () => {
+    const parts = new Set<string>()
+    for (const machine of [ordinary, changedLine, secure]) {
+      const { boot } = platform(machine)
+      const lines = typeof boot === "string" ? [] : bootMeasurements(boot)
+      for (const line of lines)
+        for (const [at, [name]] of line.facts.entries()) {
+          const facts = line.facts.map((fact, i): [string, string] => (i === at ? [name, "other"] : [...fact]))
+          const recorded = lines.map(each => (each === line ? { ...line, facts } : each))
+          const ids = bootDifferences(lines, { boot: recorded, files: [], ignored: [] })
+            .filter(({ component }) => component === `boot ${line.subject}: ${name}`)
+            .map(({ id }) => id)
+          expect(new Set(ids), `${line.subject}: ${name}`).toEqual(new Set([`boot.${line.subject}`]))
+          parts.add(line.subject)
+        }
+    }
+    const known = Object.keys(findings).filter(id => id.startsWith("boot."))
+    // of systemd's own log there is none on these machines
+    expect([...parts, "userspace"].map(part => `boot.${part}`).toSorted()).toEqual(known.toSorted())
   })
 
   test("a machine without a log is not as recorded", () => {

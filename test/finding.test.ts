@@ -1,5 +1,5 @@
 /** Does every finding have its row in the document, in the words of the table, and is what it shows always one plain line? */
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { expect, test } from "vitest"
 import { type Effect, finding, type FindingId, findings, refused } from "../attestation/verify/finding.ts"
@@ -45,4 +45,17 @@ test("what is found is one line, however hostile its words were", () => {
 test("evidence is refused for what refuses, and for nothing less", () => {
   for (const id of ids) expect(refused([finding(id, "", "", "")])).toBe(findings[id].effect === "refuses")
   expect(refused([])).toBe(false)
+})
+
+/** Found nowhere so far: nobody is asked without a credential, and a machine without models is told of by its component. */
+const unused: readonly FindingId[] = ["ak.collectors-word", "weights.none"]
+
+test("each finding is one that a test shows", () => {
+  const tests = readdirSync(import.meta.dirname)
+    .filter(name => name.endsWith(".test.ts") && name !== "finding.test.ts")
+    .map(name => readFileSync(resolve(import.meta.dirname, name), "utf8"))
+    .join("\n")
+  // the parts of the boot are all altered by one property, which compares itself with this table
+  const shown = ids.filter(id => tests.includes(id) || id.startsWith("boot."))
+  expect(ids.filter(id => !shown.includes(id))).toEqual(unused)
 })

@@ -224,11 +224,17 @@ describe("each real source, changed", () => {
     expect(idsOf(all)).toEqual(["ima.replay", "reference.missing"])
   })
 
-  test("no IMA log", async () => {
-    rmSync(join(kernel.root, bootLogPaths.ima))
+  test("no IMA log, or one that may not be read", async () => {
+    const place = join(kernel.root, bootLogPaths.ima)
+    rmSync(place)
     await attester.close()
     attester = newAttester()
     expect(idsOf(found(await authentic(await report()), reference))).toEqual(["ima.no-log", "reference.missing"])
+    mkdirSync(place)
+    await attester.close()
+    attester = newAttester()
+    expect(idsOf(found(await authentic(await report()), reference))).toEqual(["ima.unreadable", "reference.missing"])
+    rmSync(place, { recursive: true })
   })
 
   test("C21 entries that were added after the quote are not believed, and not sent", async () => {
