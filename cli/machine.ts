@@ -5,7 +5,7 @@
 import { basename } from "node:path"
 import { originOf } from "../agent/origin.ts"
 import type { Measurement } from "../attestation/protocol/event.ts"
-import { type Look, type Output, plain } from "./terminal.ts"
+import { type Look, type Output, plain, wrapped } from "./terminal.ts"
 
 /** One fact as a row: what a script reads, too. */
 export type FactRow = {
@@ -16,6 +16,9 @@ export type FactRow = {
 }
 
 const longestValue = 60
+const longestSource = 120
+/** Two spaces before each column. */
+const margins = 6
 
 /** Every fact of these measurements, in their order. */
 export const factRows = (measurements: readonly Measurement[]): FactRow[] =>
@@ -31,18 +34,42 @@ export const factRows = (measurements: readonly Measurement[]): FactRow[] =>
 /** The table. `absent`: whether each thing that is not there has a row of its own. */
 export function writeMachine(out: Output, rows: readonly FactRow[], absent: "counted" | "told"): void {
   const told = (absent === "told" ? rows : counted(rows)).map(row => ({ ...row, fact: nameOf(row) }))
-  const width = (column: "fact" | "value", most: number): number =>
-    Math.min(most, Math.max(...told.map(row => short(row[column], most).length)))
-  const [facts, values] = [width("fact", 40), width("value", longestValue)]
+  const { facts, values, sources } = columnsOf(out, told)
   let component = ""
   for (const row of told) {
     if (row.component !== component) out.write(`${out.style("strong", plain(row.component, 120))}\n`)
     component = row.component
+    const name = short(row.fact, facts).padEnd(facts)
+    const whole = short(row.value, 4096)
+    if (out.watched && whole.length > values && isWhole(row)) {
+      const lines = wrapped(whole, Math.max(values, out.width - facts - margins + 2), facts + 4)
+      out.write(`  ${name}  ${out.style(lookOf(row.fact), lines)}\n`)
+      continue
+    }
     const value = out.style(lookOf(row.fact), short(row.value, values).padEnd(values))
-    const source = out.style("faint", plain(row.source, 120))
-    out.write(`  ${short(row.fact, facts).padEnd(facts)}  ${value}  ${source}\n`.replace(/ +\n$/, "\n"))
+    const source = out.style("faint", ending(plain(row.source, longestSource), sources))
+    out.write(`  ${name}  ${value}  ${source}\n`.replace(/ +\n$/, "\n"))
   }
 }
+
+type Columns = Readonly<Record<"facts" | "values" | "sources", number>>
+
+/** As wide as what they hold; where a person watches, no line is longer than the terminal's. */
+function columnsOf(out: Output, rows: readonly FactRow[]): Columns {
+  const width = (column: "fact" | "value", most: number): number =>
+    Math.min(most, Math.max(...rows.map(row => short(row[column], most).length)))
+  if (!out.watched) return { facts: width("fact", 40), values: width("value", longestValue), sources: longestSource }
+  const facts = width("fact", Math.min(40, Math.floor(out.width * 0.35)))
+  const sources = Math.min(Math.max(...rows.map(({ source }) => source.length)), Math.floor(out.width * 0.3))
+  return { facts, values: width("value", Math.max(out.width - facts - sources - margins, 8)), sources }
+}
+
+/** What is wrong names its places itself, and a count has none: a person who watches reads all of it. */
+const isWhole = ({ fact, source }: FactRow): boolean =>
+  fact === "contradiction" || fact === "unreadable" || source === ""
+
+/** The end of a path tells more than its beginning. */
+const ending = (text: string, most: number): string => (text.length <= most ? text : `…${text.slice(1 - most)}`)
 
 /** A file that is a fact of its own stands with its path in the last column. */
 const nameOf = ({ fact, source }: FactRow): string => (fact === source ? basename(fact) : fact)

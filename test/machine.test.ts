@@ -48,6 +48,18 @@ describe("the table", () => {
     expect(places.filter(each => !words.has(each))).toEqual([])
   })
 
+  it.each([80, 100])("fits a terminal of %i columns, and loses no row", async columns => {
+    const rows = await factsOf("workstation-nvidia")
+    let text = ""
+    const shown = { write: (each: string | Uint8Array) => (text += String(each)), watched: true, width: columns }
+    writeMachine({ ...shown, style: (_, each) => each }, rows, "counted")
+    const lines = text.split("\n").filter(line => line.startsWith("  "))
+    expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(columns)
+    const flat = text.replaceAll(/\s+/g, " ")
+    for (const { value } of rows.filter(({ fact }) => fact === "unreadable")) expect(flat).toContain(value)
+    expect(text).toMatch(/^ {2}digest +sha256:[0-9a-f]{12}… .*libcuda\.so\.550\.120$/m)
+  })
+
   it("counts what is absent, or names it, and loses nothing else", async () => {
     const rows = await factsOf("bare")
     const [short, long] = [tableOf(rows, "counted"), tableOf(rows, "told")]
