@@ -154,5 +154,6 @@ const registerReset: Case = {
 }
 
 export const protectCases: readonly Case[] = [protects]
+export const plainCases: readonly Case[] = [plain]
 /** In this order: the last one may make every answer unauthentic. */
-export const alteredCases: readonly Case[] = [plain, damaged, moduleReplaced, codeEdited, registerReset]
+export const alteredCases: readonly Case[] = [damaged, moduleReplaced, codeEdited, registerReset]
