@@ -12,6 +12,7 @@ import { documentLimit } from "../attestation/pins/layers/foreign.ts"
 import { readListing, readSums } from "../attestation/pins/layers/list.ts"
 import { type Layer, layerOf, type Source } from "../attestation/pins/layers/provenance.ts"
 import { type Accepted, checkBundle, type Signed, type SignedFile } from "../attestation/pins/layers/signature.ts"
+import type { Tagged } from "../attestation/pins/layers/upstream.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { readBounded } from "./bundle.ts"
 import { Problem } from "./exit.ts"
@@ -109,10 +110,13 @@ async function digestOf({ kind, range }: Claim, { path, size }: HashedFile): Pro
 }
 
 /** The layer of a store whose names of files are promises: Hugging Face's cache, or Ollama's. None where there is no such store. */
-export async function cacheLayer({ model, single, by }: Subject): Promise<Layer | undefined> {
+export async function cacheLayer(
+  { model, single, by }: Subject,
+  tagged: Tagged | undefined,
+): Promise<Layer | undefined> {
   const claims = model.files.flatMap(promiseOf)
   if (claims.length === 0) return undefined
-  const from = storeOf(Buffer.from(fromBinary(model.root)).toString("utf8"))
+  const from = storeOf(tagged)
   const source: Source = { layer: "ecosystem", kind: "cache", from, document: "", digest: "" }
   return compared(source, onWord({ claims, ignored: [] }, by, from), { model, single, by })
 }
@@ -124,11 +128,10 @@ function promiseOf({ name, path, promised }: HashedFile): Claim[] {
   return sha1 === undefined ? [] : [{ name: nameOf(name), digest: sha1, kind: "git-sha1", range: "whole" }]
 }
 
-function storeOf(path: string): string {
-  const [, repository, commit] = /\/models--([^/]+)\/snapshots\/([^/]+)/u.exec(path) ?? []
-  if (repository === undefined) return "the store that it was downloaded into"
-  return `huggingface.co/${repository.replace("--", "/")} at ${commit ?? "some commit"}, as the download tool recorded it`
-}
+const storeOf = (tagged: Tagged | undefined): string =>
+  tagged === undefined
+    ? "the store that it was downloaded into"
+    : `${tagged.place} at ${tagged.revision}, as the download tool recorded it`
 
 /** The publisher is the firm itself: a model of its own making. */
 export const selfPublished = (subject: Subject): Promise<Layer> =>

@@ -10,6 +10,7 @@ import { Hasher } from "../agent/hash/hasher.ts"
 import { type HashedModel, hashModelWith } from "../agent/hash/model.ts"
 import { isSound, type Layer, type Provenance } from "../attestation/pins/layers/provenance.ts"
 import type { Accepted } from "../attestation/pins/layers/signature.ts"
+import { movedTags, type Tagged, upstreamOf } from "../attestation/pins/layers/upstream.ts"
 import { readCertificate } from "../attestation/tcg/certificate.ts"
 import { readBounded } from "./bundle.ts"
 import { certificatesAt } from "./certificates.ts"
@@ -19,8 +20,9 @@ import { flag, text } from "./given.ts"
 import type { Document, Subject } from "./layers.ts"
 import { compare, lineOf, readManifest } from "./manifest.ts"
 import { noProgress, showProgress } from "./progress.ts"
-import { type Kept, keepRecord, recordFiles, recordIn, showRecord } from "./provenance.ts"
+import { type Kept, keepRecord, recordFiles, recordIn, remarkMoved, showRecord } from "./provenance.ts"
 import { plain, remark, type Terminal, writeJsonLine } from "./terminal.ts"
+import { upstreamIn } from "./upstream.ts"
 import { row } from "./verdict.ts"
 
 const links = z.enum(["own", "anywhere"], "own or anywhere").default("own")
@@ -90,12 +92,14 @@ async function addModel(given: Added, terminal: Terminal): Promise<Exit> {
   await absent(asked.out)
   const model = await hashed(asked.path, asked.links, terminal, asked.json)
   const subject: Subject = { model, single: basename(asked.path), by: asked.by }
-  const layers = await layersOf(asked, documents, subject)
+  const tagged = await upstreamIn(model)
+  const layers = await layersOf(asked, documents, subject, tagged)
   const record: Provenance = {
     type: "assay.model-provenance.v1",
     model: asked.name ?? usualName(model.root),
     ...{ manifest: model.digest, files: model.files.length, bytes: model.bytes },
     ...{ by: asked.by, at: new Date(terminal.now()).toISOString(), layers },
+    ...(tagged && { upstream: upstreamOf(tagged) }),
   }
   await keepRecord(asked.out, model, record, documents.map(keptAs))
   showRecord(record, terminal, asked.json)
@@ -170,11 +174,16 @@ async function hashed(path: string, links: Added["links"], terminal: Terminal, q
   }
 }
 
-async function layersOf(given: Added, documents: readonly Document[], subject: Subject): Promise<Layer[]> {
+async function layersOf(
+  given: Added,
+  documents: readonly Document[],
+  subject: Subject,
+  tagged: Tagged | undefined,
+): Promise<Layer[]> {
   const { cacheLayer, documentLayer, firmLayer, selfPublished } = await import("./layers.ts")
   const layers: Layer[] = given.selfPublished ? [await selfPublished(subject)] : []
   for (const document of documents) layers.push(await documentLayer(document, subject))
-  const cached = await cacheLayer(subject)
+  const cached = await cacheLayer(subject, tagged)
   return [...layers, ...(cached ? [cached] : []), await firmLayer(subject, recordFiles.manifest)]
 }
 
@@ -222,7 +231,9 @@ export const modelShow = command({
 export const modelCheck = command({
   name: "model check",
   says: "is this copy of a model, from wherever it came, the one that was added?",
-  teaches: "Reads every byte of the copy and compares it with the manifest that was taken over. Prints what differs.",
+  teaches:
+    "Reads every byte of the copy and compares it with the manifest that was taken over. Prints what differs. In a " +
+    "cache of Hugging Face's or Ollama's tools it is also said which of upstream's tags lead elsewhere now: that decides nothing.",
   takes: [
     ["<folder>", "what assay model add wrote"],
     ["<path>", "the copy"],
@@ -239,10 +250,13 @@ export const modelCheck = command({
     const copy = await hashed(path, where, terminal, json)
     const differences = compare(readManifest(manifest, folder), readManifest(copy.manifest, path))
     const same = copy.digest === record.manifest
-    if (json)
-      writeJsonLine(terminal, { model: record.model, wanted: record.manifest, digest: copy.digest, same, differences })
+    const tagged = await upstreamIn(copy)
+    const moved = tagged ? movedTags(record.upstream, tagged) : []
+    const { model, manifest: wanted } = record
+    if (json) writeJsonLine(terminal, { model, wanted, digest: copy.digest, same, differences, moved })
     else if (same) row(terminal.out, "same", `${plain(record.model, 128)}  sha256:${copy.digest}`)
     else for (const each of differences) terminal.out.write(lineOf(each))
+    if (!json) remarkMoved(moved, terminal)
     return same ? "good" : "unacceptable"
   },
 })

@@ -14,11 +14,12 @@ import {
   readProvenance,
   writeProvenance,
 } from "../attestation/pins/layers/provenance.ts"
+import type { Moved, Upstream } from "../attestation/pins/layers/upstream.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { readBounded } from "./bundle.ts"
 import { Problem } from "./exit.ts"
 import { size } from "./progress.ts"
-import { plain, type Terminal, wrapped, writeJsonLine } from "./terminal.ts"
+import { plain, remark, type Terminal, wrapped, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
 /** What the files of such a folder are called. */
@@ -55,10 +56,23 @@ export function showRecord(record: Provenance, terminal: Terminal, json: boolean
     "",
     `${record.files} ${record.files === 1 ? "file" : "files"}, ${size(record.bytes)}; added by ${plain(record.by)}, ${record.at}`,
   )
+  if (record.upstream) row(out, "upstream", wrapped(upstreamLine(record.upstream), out.width - 16, 16))
   for (const layer of record.layers)
     for (const [i, line] of linesOf(layer).entries())
       row(out, i === 0 ? layer.layer : "", wrapped(line, out.width - 16, 16))
   for (const { layer, means } of missing) row(out, layer, wrapped(`missing: ${means}`, out.width - 16, 16))
+}
+
+const upstreamLine = ({ place, revision, tags }: Upstream): string =>
+  `${plain(place)} at ${plain(revision)}, called ${tags.length === 0 ? "by no tag" : plain(tags.join(", "))} then`
+
+/** Tags that lead elsewhere than on the day that the model was added: an observation, which decides nothing. */
+export function remarkMoved(moved: readonly Moved[], terminal: Terminal): void {
+  for (const { tag, was, is } of moved)
+    remark(
+      terminal,
+      `upstream's ${plain(tag, 100)} moved: was ${plain(was, 100)}, is ${plain(is, 100)}; what is pinned stays`,
+    )
 }
 
 function linesOf({ from, signature, authority, bytes, strength }: Layer): string[] {

@@ -9,6 +9,7 @@ import { readExact, writeExact } from "../../wire/json.ts"
 import { count, hex, instant, line, plainLine } from "../../wire/text.ts"
 import type { Compared } from "./claims.ts"
 import type { AuthorityVerdict, SignatureVerdict } from "./signature.ts"
+import { upstream } from "./upstream.ts"
 
 const why = line(512)
 
@@ -54,6 +55,8 @@ const provenance = z.strictObject({
   /** who added the model, and when */
   by: line(128).min(1),
   at: instant,
+  /** where the store that it lay in had it from; absent where it lay in none */
+  upstream: upstream.optional(),
   layers: z.array(layer).min(1).max(8),
 })
 export type Provenance = z.infer<typeof provenance>
