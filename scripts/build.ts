@@ -19,6 +19,7 @@ export type Built = { readonly out: string; readonly files: readonly string[]; r
 export async function build(out: string, more: Readonly<Record<string, string>> = {}): Promise<Built> {
   if (existsSync(out) && readdirSync(out).length > 0) throw new Error(`${out} is not empty`)
   const chunks = await bundle(out, { ...inputs, ...more })
+  checkPlaced(chunks)
   for (const each of chunks) {
     checkPlaces(each)
     checkStarts(each, chunks)
@@ -66,6 +67,14 @@ function ownPlace(id: string): string | null {
 /** Neither of a package nor of the bundler's own making. */
 const inTree = /^(?!node_modules\/)[a-z][\w/.-]*\.m?ts$/
 const isInput = (file: string): boolean => Object.values(inputs).includes(file)
+
+/** A package that looks for its native code from where it lies must lie there: else the bundle starts, and finds none. */
+function checkPlaced(chunks: readonly OutputChunk[]): void {
+  const names = new Set(chunks.map(({ fileName }) => fileName))
+  for (const [from, to] of Object.entries(placed))
+    if (!names.has(to))
+      throw new Error(`${from} did not get into the bundle as ${to}; is node_modules a link? run sh scripts/setup.sh`)
+}
 
 /** The guard of the above: no module that asks where it lies has ended up elsewhere. */
 function checkPlaces({ fileName, moduleIds }: OutputChunk): void {

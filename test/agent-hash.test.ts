@@ -151,7 +151,10 @@ describe("what cannot be hashed", () => {
     await new Promise(resolve => server.once("listening", resolve))
     expect((await refusal(folder)).message).toContain("socket is neither a file nor a folder")
     await new Promise(resolve => server.close(resolve))
-    expect((await refusal("/proc/self/mem")).message).toContain("cannot be read (EIO)")
+    const refused = await refusal("/proc/self/mem")
+    expect(refused).toMatchObject({ obstacle: "unreadable", code: "EIO" })
+    expect(refused.message).toMatch(/^the kernel refuses to read \/proc\/\d+\/mem \(EIO\): .*fs-verity.*disk/)
+    expect(refused.hint).toContain("restore it")
   })
 
   it("is refused when it changes while it is read, and when a file joins", async () => {

@@ -133,6 +133,21 @@ describe("compared with a reference", () => {
       "contraindicated",
     ],
   }
+  test("what could not be read says why, in one bounded line", () => {
+    const seenOf = (reasons: readonly string[]): string | undefined => {
+      const now = vllm(
+        reasons.map(reason => ["unreadable", reason]),
+        "unreadable",
+      )
+      return judged([now], { reference: recorded([now]) }).findings.find(({ id }) => id === "source.unreadable")?.seen
+    }
+    const reason = "/srv/m: the kernel refuses to read /srv/m/w.gguf (EIO): restore it"
+    expect(seenOf([reason])).toBe(`unreadable: ${reason}`)
+    expect(seenOf([reason, "fd: EACCES"])).toBe(`unreadable: ${reason}; fd: EACCES`)
+    expect(seenOf([])).toBe("unreadable")
+    expect(seenOf(["a\u202eb"])).toBe("unreadable: a\\u202eb")
+    expect(seenOf(["x".repeat(4096)])).toHaveLength(1024)
+  })
   test.each(Object.entries(cases))("%s", (_, [then, now, ids, tier]) => {
     const appraisal = judged([now], { reference: recorded([then]) })
     expect(idsOf(appraisal)).toEqual(ids)

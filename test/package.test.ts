@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -49,6 +49,19 @@ describe("the package", () => {
     const environment = { ...process.env, SOURCE_DATE_EPOCH: String(edition.epoch), TZ: "Asia/Tokyo" }
     execFileSync("sh", ["-c", script, process.execPath], { cwd: other, env: environment, stdio: "pipe" })
     expect(sha256(join(other, "out/assay_0.1.0+test_amd64.deb"))).toBe(sha256(deb))
+  })
+
+  it("is not made where its native code would not be found: with node_modules elsewhere", { timeout: 120_000 }, () => {
+    const other = join(directory, "linked")
+    mkdirSync(other)
+    for (const name of readdirSync(root).filter(each => !/^(?:\.git|\.cache|dist|test|node_modules)$/.test(each)))
+      cpSync(join(root, name), join(other, name), { recursive: true })
+    symlinkSync(join(root, "node_modules"), join(other, "node_modules"))
+    const { status, stderr } = spawnSync(process.execPath, ["scripts/build.ts"], { cwd: other, encoding: "utf8" })
+    expect(status).not.toBe(0)
+    expect(stderr).toContain(
+      "indirect.js did not get into the bundle as vendor/koffi/koffi.js; is node_modules a link?",
+    )
   })
 
   it("belongs to root, and names what it needs on Debian 12 and on 13", () => {

@@ -235,6 +235,14 @@ describe("weights", () => {
     expect(small?.facts[0]?.[1]).toContain("pipe is neither a file nor a folder")
   })
 
+  it("tells that it is the kernel that refuses to read a file", async () => {
+    const [model] = await measured("weights", "/", { weights: [{ name: "m", path: "/proc/self/mem", links: "own" }] })
+    expect(model?.state).toBe("unreadable")
+    expect(model?.facts).toEqual([
+      ["unreadable", expect.stringMatching(/^\/proc\/self\/mem: the kernel refuses to read \S+ \(EIO\): .*restore it/)],
+    ])
+  })
+
   it("puts further files into further events of the same subject", async () => {
     const root = join(scratch, "many")
     mkdirSync(join(root, "m"), { recursive: true })

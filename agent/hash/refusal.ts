@@ -35,10 +35,20 @@ export function refusal(path: Binary, code: string): CannotHash {
   if (code === "ENOENT" || code === "ENOTDIR")
     return new CannotHash("absent", `${shown(path)} is not there`, "look at the path")
   if (code === "EISDIR" || code === "ENODEV") return oddity(path)
+  if (code === "EIO") return brokenRead(path)
   const hint =
     code === "EACCES" || code === "EPERM" ? "let the agent's user read it" : "look at the disk and its file system"
   return new CannotHash("unreadable", `${shown(path)} cannot be read (${code})`, hint, code)
 }
+
+/** The kernel hands out nothing that is not what it vouches for (fs-verity), and nothing that the disk did not give. */
+const brokenRead = (path: Binary): CannotHash =>
+  new CannotHash(
+    "unreadable",
+    `the kernel refuses to read ${shown(path)} (EIO): its contents do not fit their fs-verity digest, or the disk fails`,
+    "restore it from its source, and look at the disk and who may write to it",
+    "EIO",
+  )
 
 /** A file that did not hold still. */
 export const unsettled = (path: Binary): CannotHash =>

@@ -186,11 +186,7 @@ const isOf = <K extends keyof Kinds>(answer: Answer | undefined, kind: K): answe
 async function brokenRead(path: Binary): Promise<CannotHash> {
   if ((await measureOne(path)) === "none") return refusal(path, "EIO")
   const message = `the kernel refuses to read ${shown(path)} (EIO): on the disk it is not what its fs-verity digest says`
-  return new CannotHash(
-    "unreadable",
-    message,
-    "restore it from its source, and look at the disk and who may write to it",
-  )
+  return new CannotHash("unreadable", message, refusal(path, "EIO").hint, "EIO")
 }
 
 /** Two implementations saw different bytes, or one of them is wrong. */

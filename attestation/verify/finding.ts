@@ -340,7 +340,7 @@ export const findings = {
   "source.unreadable": row(
     "warns",
     "something is there that the agent cannot read",
-    "give the agent's user the right to read it, or install the package that ships the reader",
+    "where the kernel refuses the read (EIO), restore the file and look at the disk and who may write to it; otherwise give the agent's user the right to read it, or install the package that ships the reader",
   ),
   "boot.firmware": row(
     "contraindicates",

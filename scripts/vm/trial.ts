@@ -53,8 +53,9 @@ export class Trial {
   }
 
   get #kept(): string {
-    const root = join(import.meta.dirname, "../..")
-    const inputs = [this.#options.deb, import.meta.dirname, join(root, "collector"), join(root, "attestation")]
+    const here = import.meta.dirname
+    const makers = ["root.sh", "image.sh", "initrd.sh", "guest", "machine.ts", "install.ts", "cases/cold.ts"]
+    const inputs = [this.#options.deb, ...makers.map(name => join(here, name)), join(here, "../../collector")]
     return join(cache, `installed-${digestOf(inputs)}`)
   }
 
