@@ -154,7 +154,13 @@ const throughOthers: Readonly<Record<string, string>> = {
   ...{ readPersonId: "readPolicy", readWords: "readPin", readExact: "readPayload", readForeign: "readListing" },
   ...{ readLoadOption: "firmwareFacts", readVariable: "firmwareFacts", readGuid: "firmwareFacts" },
   ...{ readSignatureLists: "firmwareFacts", readAuthority: "firmwareFacts", readLast: "readCheckpointText" },
-  ...{ readLine: "openImaLog", readBinary: "openImaLog", readImaEvent: "eachImaEvent", readEntry: "openImaLog" },
+  ...{
+    readLine: "openImaLog",
+    readBinary: "openImaLog",
+    readImaEvent: "eachImaEvent",
+    readEntry: "openImaLog",
+    readExactText: "readEvent",
+  },
   ...{
     readAudit: "verify",
     readBetween: "verify",

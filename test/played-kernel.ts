@@ -7,7 +7,7 @@ import { dirname, join } from "node:path"
 import { bootLogPaths } from "../agent/boot-logs.ts"
 import { readFirmwareLog } from "../attestation/tcg/firmware/log.ts"
 import { extendsPcr } from "../attestation/tcg/firmware/replay.ts"
-import { type ImaEntry, isViolation } from "../attestation/tcg/ima/entry.ts"
+import type { ImaEntry } from "../attestation/tcg/ima/entry.ts"
 import { openImaLog, readEntry } from "../attestation/tcg/ima/log.ts"
 import { toHex } from "../attestation/wire/text.ts"
 import { createHash } from "node:crypto"
@@ -81,7 +81,7 @@ function entriesIn(bytes: Uint8Array): ImaEntry[] {
 }
 
 const spoken = (entry: ImaEntry): string =>
-  `${entry.pcr}:sha256=${isViolation(entry) ? "ff".repeat(32) : createHash("sha256").update(entry.data).digest("hex")}`
+  `${entry.pcr}:sha256=${entry.violation ? "ff".repeat(32) : createHash("sha256").update(entry.data).digest("hex")}`
 
 /** The entries of a binary log, each with its bytes. */
 export function imaEntries(bytes: Uint8Array): Uint8Array[] {

@@ -4,7 +4,7 @@
  */
 import { z } from "zod"
 import { Malformed } from "../wire/codec.ts"
-import { readExact, writeExact } from "../wire/json.ts"
+import { readExactText, writeExact } from "../wire/json.ts"
 import { base64Exactly, count, hex, line } from "../wire/text.ts"
 
 /** A log epoch began: the PCR holds nothing older. One in every log: the first record, or the second (M13). */
@@ -35,7 +35,7 @@ const measurement = z.strictObject({
 const hashBegun = z.strictObject({ type: z.literal("assay.hash-begun.v1"), nonce: base64Exactly(32) })
 const hashDone = z.strictObject({ type: z.literal("assay.hash-done.v1"), nonce: base64Exactly(32) })
 
-const content = z.union([epoch, measurement, hashBegun, hashDone])
+const content = z.discriminatedUnion("type", [epoch, measurement, hashBegun, hashDone])
 export type EpochEvent = z.infer<typeof epoch>
 export type Measurement = z.infer<typeof measurement>
 export type LogEvent = z.infer<typeof content>
@@ -44,7 +44,7 @@ export type Fact = readonly [name: string, value: string]
 /** The event in a record's content. Throws Malformed. */
 export function readEvent(text: string): LogEvent {
   try {
-    return readExact(content, Buffer.from(text, "utf8"), 1 << 20)
+    return readExactText(content, text, 1 << 20)
   } catch (error) {
     if (error instanceof Malformed) throw new Malformed(`the event is malformed: ${error.message}`)
     throw error

@@ -4,7 +4,7 @@
  * Neither `recnum` nor `content_type` is measured by a TPM, and parsers write JSON anew, so `content` is one JSON string
  * with its type inside, and each bank's digest is over that string's UTF-8 bytes. What a content says: `protocol/event.ts`.
  */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { z } from "zod"
 import { Malformed } from "../wire/codec.ts"
 import { readExact, writeExact } from "../wire/json.ts"
@@ -29,7 +29,7 @@ export type CelRecord = z.infer<typeof record>
 
 /** A record over `content` for the banks that are active, in their order. */
 export function celRecord(recnum: number, pcr: number, banks: readonly HashAlgorithm[], content: string): CelRecord {
-  const digests = banks.map(bank => ({ hashAlg: bank, digest: createHash(bank).update(content, "utf8").digest("hex") }))
+  const digests = banks.map(bank => ({ hashAlg: bank, digest: hash(bank, content, "hex") }))
   return { recnum, pcr, digests, content_type: "assay", content }
 }
 
@@ -66,7 +66,7 @@ function readRecord(line: Uint8Array, position: number): CelRecord {
     if (new Set(entry.digests.map(each => each.hashAlg)).size < entry.digests.length)
       throw new Malformed("names a bank twice")
     for (const { hashAlg, digest } of entry.digests)
-      if (createHash(hashAlg).update(entry.content, "utf8").digest("hex") !== digest)
+      if (hash(hashAlg, entry.content, "hex") !== digest)
         throw new Malformed(`its ${hashAlg} digest is not of its content`)
     return entry
   } catch (error) {

@@ -35,9 +35,16 @@ function selected(select: Uint8Array): number[] {
   return pcrs
 }
 
+/** Nothing is kept here between two calls: a log has thousands of entries, and a buffer for each costs more than its hash. */
+const joined = Buffer.alloc(128)
+
 /** What a PCR becomes when `digest` is extended into it (Part 1, 17.2.3). */
 export function extend(bank: HashAlgorithm, value: Uint8Array, digest: Uint8Array): Uint8Array {
-  return new Uint8Array(hash(bank, Buffer.concat([value, digest]), "buffer"))
+  if (value.length + digest.length > joined.length) throw new RangeError("no bank has such long digests")
+  joined.set(value)
+  joined.set(digest, value.length)
+  const size = joined.write(hash(bank, joined.subarray(0, value.length + digest.length), "binary"), "binary")
+  return new Uint8Array(joined.subarray(0, size))
 }
 
 /** A PCR that nobody extended since it was reset to zero. */

@@ -127,18 +127,27 @@ function bootOf(
   return { boot, key: found.length === 0 ? key : "", found }
 }
 
-type Part = { readonly bytes: Uint8Array | "none"; readonly found: readonly Finding[] }
+/** `hash` is over the bytes, and goes on with what follows them. */
+type Part = {
+  readonly bytes: Uint8Array | "none"
+  readonly found: readonly Finding[]
+  readonly hash: RunningHash | "none"
+}
 
 /** A log's bytes as the evidence names them, and no more. */
 function whole({ quote }: Payload, untrusted: Shown, name: BootLogName): Part {
   const named = quote.logs.find(log => log.name === name)
-  if (named?.state !== "present") return { bytes: "none", found: [] }
+  if (named?.state !== "present") return { bytes: "none", found: [], hash: "none" }
   const bytes = untrusted.get(name)
   if (!bytes || bytes.length < named.length)
-    return { bytes: "none", found: [missing(name, bytes ? `${bytes.length} bytes` : "no log", named.length)] }
+    return {
+      ...{ bytes: "none", hash: "none" },
+      found: [missing(name, bytes ? `${bytes.length} bytes` : "no log", named.length)],
+    }
   const own = bytes.subarray(0, named.length)
-  const digest = createHash("sha256").update(own).digest("hex")
-  return { bytes: own, found: digest === named.digest ? [] : [finding("log.digest", name, digest, named.digest)] }
+  const hash = createHash("sha256").update(own)
+  const digest = hash.copy().digest("hex")
+  return { bytes: own, hash, found: digest === named.digest ? [] : [finding("log.digest", name, digest, named.digest)] }
 }
 
 const missing = (name: string, seen: string, length: number): Finding =>
@@ -160,11 +169,10 @@ function imaOf(payload: Payload, quoted: PcrValues, untrusted: Shown, own: Circu
     const continued = continueFrom(before, named, quoted, payload.body.selection.bank, own.tail)
     if (continued) return continued
   }
-  const { bytes, found } = whole(payload, untrusted, "ima")
+  const { bytes, found, hash } = whole(payload, untrusted, "ima")
   const ima = replayIma(bytes, payload.body.selection.bank, quoted, boot.handover, "the beginning")
   const files = filesIn("nothing", bytes === "none" ? noBytes : bytes, 0, ima.facts)
-  if (found.length > 0 || bytes === "none" || named?.state !== "present") return { ima, files, next: "nothing", found }
-  const hash = createHash("sha256").update(bytes)
+  if (found.length > 0 || hash === "none" || named?.state !== "present") return { ima, files, next: "nothing", found }
   return { ima, files, next: remember({ ...named, hash, files, handover }, ima.facts), found }
 }
 

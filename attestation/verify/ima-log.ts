@@ -4,7 +4,7 @@
  */
 import type { HashAlgorithm } from "../tcg/algorithm.ts"
 import { judgeBootAggregate, type BootAggregate } from "../tcg/ima/aggregate.ts"
-import { type ImaLog, isViolation } from "../tcg/ima/entry.ts"
+import type { ImaLog } from "../tcg/ima/entry.ts"
 import { type ImaEvent, readImaEvent } from "../tcg/ima/event.ts"
 import { openImaLog } from "../tcg/ima/log.ts"
 import {
@@ -174,7 +174,7 @@ function survey(log: ImaLog, { state, templates }: ImaReplay): Survey {
   let first: ImaEvent | undefined
   eachImaEntry(log, state.violations > 0 ? state.bytes : Math.min(state.bytes, 1), (entry, number) => {
     if (number === 0) first = readImaEvent(entry)
-    if (isViolation(entry) && claimedViolations.size < most) claimedViolations.add(violated(readImaEvent(entry)))
+    if (entry.violation && claimedViolations.size < most) claimedViolations.add(violated(readImaEvent(entry)))
   })
   const unknown = [...templates].filter(each => fieldsOf(each) === "unknown").map(each => plainLine(each, 64))
   return { first, claimedViolations: [...claimedViolations], unknownTemplates: unknown.slice(0, most) }

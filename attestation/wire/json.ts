@@ -12,14 +12,26 @@ const depthLimit = 32
 
 /** The value of `bytes` under `schema`, members in any order. Throws {@link Malformed}; never anything else. */
 export function readJson<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T {
-  const { parsed, text } = parsedFrom(bytes, limit)
+  const text = textOf(bytes, limit)
+  const parsed = checked(text)
   if (JSON.stringify(parsed) !== text) throw new Malformed(otherSpelling)
   return fit(schema, parsed)
 }
 
 /** As {@link readJson}, and of one spelling only: members stand in the schema's order. For what is hashed or signed. */
 export function readExact<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T {
-  const { parsed, text } = parsedFrom(bytes, limit)
+  return exactly(schema, textOf(bytes, limit))
+}
+
+/** As {@link readExact}, of a text that stood in other JSON: a whole string, which has a UTF-8. `limit` in UTF-16 units. */
+export function readExactText<T>(schema: ZodType<T>, text: string, limit: number): T {
+  if (text.length > limit) throw new Malformed(`${text.length} characters exceed the limit of ${limit}`)
+  if (!text.isWellFormed()) throw new Malformed("holds half a surrogate pair")
+  return exactly(schema, text)
+}
+
+function exactly<T>(schema: ZodType<T>, text: string): T {
+  const parsed = checked(text)
   const result = schema.safeParse(parsed)
   // what the schema gives has its members in order, so that one comparison says all; a second tells what is wrong
   if (result.success && JSON.stringify(result.data) === text) return result.data
@@ -38,12 +50,15 @@ export const writeExact = <T>(schema: ZodType<T>, value: T): Uint8Array => write
 
 const otherSpelling = "not in the one spelling that this format allows"
 
-function parsedFrom(bytes: Uint8Array, limit: number): { parsed: unknown; text: string } {
+function textOf(bytes: Uint8Array, limit: number): string {
   if (bytes.length > limit) throw new Malformed(`${bytes.length} bytes exceed the limit of ${limit}`)
-  const text = decodeUtf8(bytes)
+  return decodeUtf8(bytes)
+}
+
+function checked(text: string): unknown {
   const parsed = parse(text)
   if (mayBeOdd(text)) checkParts(parsed)
-  return { parsed, text }
+  return parsed
 }
 
 /** Whether `text` may nest too deep or hold half a surrogate pair: brackets within strings count too, which only costs time. */
@@ -65,9 +80,11 @@ function fit<T>(schema: ZodType<T>, value: unknown): T {
   return result.data
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
 function decodeUtf8(bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
+    return utf8.decode(bytes)
   } catch {
     throw new Malformed("not UTF-8")
   }

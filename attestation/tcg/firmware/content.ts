@@ -79,13 +79,15 @@ const grubPrefixes = [
   "grub_cmd ",
   "grub_kernel_cmdline ",
 ] as const
+const longestPrefix = Math.max(...grubPrefixes.map(each => each.length))
 
 /**
  * A text with or without its NUL (of one byte or two), with or without what GRUB says that it is; or a section's name, which
  * systemd-stub logs in UCS-2 and measures in ASCII with a NUL.
  */
 function texts(data: Uint8Array): Uint8Array[] {
-  const prefix = grubPrefixes.find(each => Buffer.from(data.subarray(0, each.length)).toString("latin1") === each)
+  const head = Buffer.from(data.buffer, data.byteOffset, Math.min(data.length, longestPrefix)).toString("latin1")
+  const prefix = grubPrefixes.find(each => head.startsWith(each))
   if (prefix) return [...endings(data.subarray(prefix.length)), ...endings(data)]
   const isWide = data.length >= 2 && data[1] === 0
   return isWide ? [...endings(data), ...endings(data.filter((_, at) => at % 2 === 0))] : endings(data)

@@ -20,7 +20,9 @@ export type Grub = {
 /** What PCRs 8 and 9 say of GRUB. */
 export function grubOf(events: readonly ProvenEvent[]): Grub {
   const texts = ofType(events, 8, "IPL").flatMap(event =>
-    event.content ? [{ text: textOf(event.content), claimed: textOf(event.untrustedData) }] : [],
+    event.content
+      ? [{ text: textOf(event.content), claimed: textOf(event.untrustedData.subarray(0, longestCommandLine)) }]
+      : [],
   )
   const commands = texts.map(({ text }) => text)
   const files = ofType(events, 9, "IPL").map(each => ({
@@ -37,6 +39,8 @@ export function grubOf(events: readonly ProvenEvent[]): Grub {
 }
 
 const commandLine = /^(?:kernel_cmdline: |grub_kernel_cmdline )/
+/** Bytes that are enough to tell that. */
+const longestCommandLine = 32
 
 function loadedBy(commands: readonly string[], files: readonly LoadedFile[], command: RegExp): LoadedFile[] {
   const paths = new Set(commands.filter(each => command.test(each)).flatMap(each => each.split(" ").slice(1)))

@@ -20,7 +20,13 @@ export function readLine({ bytes, shows }: ImaLog, at: number): ImaEntry | "cut"
   if (digest.length !== 2 * digestSize[shows] || template.length > imaLimits.template)
     throw new Malformed(`line at byte ${at} is no PCR, ${shows} digest, template and fields`)
   const data = dataOf(template, fields, at)
-  return { pcr: Number(pcr), claimedDigest: Buffer.from(digest, "hex"), template, data, end: end + 1 }
+  return { pcr: Number(pcr), violation: /^0+$/.test(digest), template, data, end: end + 1 }
+}
+
+/** The digest that the line at `at` shows; it is one that {@link readLine} read. */
+export function digestOfLine({ bytes, shows }: ImaLog, at: number): Uint8Array {
+  const from = bytes.indexOf(" ", at + 1) + 1
+  return Buffer.from(bytes.toString("latin1", from, from + 2 * digestSize[shows]), "hex")
 }
 
 function dataOf(template: string, text: string, at: number): Uint8Array {

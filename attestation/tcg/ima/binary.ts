@@ -1,7 +1,7 @@
 /** Which entry stands in the bytes of a binary IMA log? security/integrity/ima/ima_fs.c, ima_measurements_show; least significant byte first. */
 import { Malformed } from "../../wire/codec.ts"
 import { digestSize } from "../algorithm.ts"
-import { type ImaEntry, imaLimits, type ImaLog, oldestData } from "./entry.ts"
+import { type ImaEntry, imaLimits, type ImaLog, isZero, oldestData } from "./entry.ts"
 
 /** The entry that begins at `at`, or "cut" where the bytes end within it. Throws Malformed. */
 export function readBinary({ bytes, shows }: ImaLog, at: number): ImaEntry | "cut" {
@@ -14,27 +14,26 @@ export function readBinary({ bytes, shows }: ImaLog, at: number): ImaEntry | "cu
     throw new Malformed(`entry at byte ${at}: a template's name of ${nameLength} bytes`)
   const dataAt = nameAt + nameLength
   const template = bytes.toString("latin1", nameAt, dataAt)
-  const claimedDigest = bytes.subarray(digestAt, nameAt - 4)
-  const head = { pcr, claimedDigest, template }
-  return template === "ima" ? readOldest(bytes, dataAt, head) : readCounted(bytes, dataAt, head)
+  const violation = isZero(bytes, digestAt, digestSize[shows])
+  if (template === "ima") return readOldest(bytes, dataAt, pcr, violation)
+  if (dataAt + 4 > bytes.length) return "cut"
+  const length = bytes.readUInt32LE(dataAt)
+  if (length > imaLimits.data) throw new Malformed(`entry before byte ${dataAt}: ${length} bytes of data`)
+  const end = dataAt + 4 + length
+  return end > bytes.length ? "cut" : { pcr, violation, template, data: bytes.subarray(dataAt + 4, end), end }
 }
 
-type Head = Pick<ImaEntry, "pcr" | "claimedDigest" | "template">
-
-function readCounted(bytes: Buffer, at: number, head: Head): ImaEntry | "cut" {
-  if (at + 4 > bytes.length) return "cut"
-  const length = bytes.readUInt32LE(at)
-  if (length > imaLimits.data) throw new Malformed(`entry before byte ${at}: ${length} bytes of data`)
-  const end = at + 4 + length
-  return end > bytes.length ? "cut" : { ...head, data: bytes.subarray(at + 4, end), end }
-}
+/** The digest that the entry at `at` shows. */
+export const digestOfEntry = ({ bytes, shows }: ImaLog, at: number): Uint8Array =>
+  bytes.subarray(at + 4, at + 4 + digestSize[shows])
 
 /** The template `ima`: a SHA-1 digest and a name, hashed as 20 and 256 bytes. */
-function readOldest(bytes: Buffer, at: number, head: Head): ImaEntry | "cut" {
+function readOldest(bytes: Buffer, at: number, pcr: number, violation: boolean): ImaEntry | "cut" {
   if (at + 24 > bytes.length) return "cut"
   const length = bytes.readUInt32LE(at + 20)
   if (length > imaLimits.name) throw new Malformed(`entry before byte ${at}: a name of ${length} bytes`)
   const end = at + 24 + length
   if (end > bytes.length) return "cut"
-  return { ...head, data: oldestData(bytes.subarray(at, at + 20), bytes.subarray(at + 24, end)), end }
+  const data = oldestData(bytes.subarray(at, at + 20), bytes.subarray(at + 24, end))
+  return { pcr, violation, template: "ima", data, end }
 }

@@ -7,8 +7,8 @@ export const imaLimits = { log: 1 << 28, data: 1 << 20, template: 255, name: 255
 
 export type ImaEntry = {
   readonly pcr: number
-  /** the digest that the log shows, zeroes in a violation; what the TPM got is computed from the data */
-  readonly claimedDigest: Uint8Array
+  /** whether the kernel noted that it could not measure what was used: the digest that the log shows is zero */
+  readonly violation: boolean
   readonly template: string
   /** what the template's digest is over: each field with its length, but in the template `ima` */
   readonly data: Uint8Array
@@ -33,6 +33,8 @@ export function oldestData(digest: Uint8Array, name: Uint8Array): Uint8Array {
   return data
 }
 
-/** Whether the kernel noted that it could not measure what was used: the digest shown is zero. */
-export const isViolation = ({ claimedDigest }: ImaEntry): boolean =>
-  claimedDigest[0] === 0 && claimedDigest.every(byte => byte === 0)
+/** Whether a digest of `size` bytes at `at` is zero. */
+export function isZero(bytes: Uint8Array, at: number, size: number): boolean {
+  for (let i = at; i < at + size; i++) if (bytes[i] !== 0) return false
+  return true
+}

@@ -1,7 +1,7 @@
 /** What does an entry of an IMA log say was measured? A file's digest and path, a buffer, or that a file could not be measured. */
 import { Malformed } from "../../wire/codec.ts"
 import { plainLine, toHex } from "../../wire/text.ts"
-import { type ImaEntry, isViolation } from "./entry.ts"
+import type { ImaEntry } from "./entry.ts"
 import { type Field, fieldsOf, kernelDigestSize, kindOf } from "./template.ts"
 
 export type ImaDigest = {
@@ -53,7 +53,7 @@ function readFields(entry: ImaEntry, fields: readonly Field[]): ImaEvent {
     values[fields.findIndex(field => wanted.includes(field))]
   const name = value("n", "n-ng")
   const path = name ? pathOf(name) : ""
-  if (isViolation(entry)) return { kind: "violation", claimedPath: path }
+  if (entry.violation) return { kind: "violation", claimedPath: path }
   const digest = digestOf(fields, values)
   if (!digest) return unknown(entry, "no digest")
   const nothing = new Uint8Array(0)

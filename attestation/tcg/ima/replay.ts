@@ -8,8 +8,8 @@ import { Malformed } from "../../wire/codec.ts"
 import { digestSize, type HashAlgorithm } from "../algorithm.ts"
 import { zero } from "../pcr.ts"
 import { type ImaEvent, readImaEvent, spokenDigest } from "./event.ts"
-import { type ImaEntry, type ImaLog, isViolation } from "./entry.ts"
-import { readEntry } from "./log.ts"
+import type { ImaEntry, ImaLog } from "./entry.ts"
+import { claimedDigest, readEntry } from "./log.ts"
 
 /** IMA's PCR, unless a kernel was built for another. */
 export const imaPcr = 10
@@ -66,7 +66,9 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
   let elsewhere = 0
   let cut = false
   const templates = new Set<string>()
-  const reaches = (): boolean => joined.compare(quoted, 0, quoted.length, 0, size) === 0
+  const last = size - 1
+  const reaches = (): boolean =>
+    joined[last] === quoted[last] && joined.compare(quoted, 0, quoted.length, 0, size) === 0
   while (!reaches() && bytes < log.bytes.length) {
     const entry = readEntry(log, bytes)
     if (entry === "cut") {
@@ -76,10 +78,9 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
     if (entry.pcr !== imaPcr) elsewhere++
     else {
       templates.add(entry.template)
-      const violation = isViolation(entry)
-      if (violation) violations++
-      joined.fill(violation ? 0xff : 0x00, size)
-      if (!violation) joined.write(hash(algorithm, entry.data, "binary"), size, "binary")
+      if (entry.violation) violations++
+      joined.fill(entry.violation ? 0xff : 0x00, size)
+      if (!entry.violation) joined.write(hash(algorithm, entry.data, "binary"), size, "binary")
       joined.write(hash(bank, joined, "binary"), 0, "binary")
     }
     entries++
@@ -101,7 +102,7 @@ export function alteredEntries(log: ImaLog, start: ImaState): number[] {
   for (let at = start.bytes, number = start.entries; at < log.bytes.length && altered.length < mostAltered; number++) {
     const entry = readEntry(log, at)
     if (entry === "cut") break
-    if (!isViolation(entry) && !hash(log.shows, entry.data, "buffer").equals(entry.claimedDigest)) altered.push(number)
+    if (!entry.violation && !hash(log.shows, entry.data, "buffer").equals(claimedDigest(log, at))) altered.push(number)
     at = entry.end
   }
   return altered
