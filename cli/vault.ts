@@ -4,12 +4,12 @@ import { join } from "node:path"
 import { z } from "zod"
 import { writeVerifierKey } from "../attestation/pins/note.ts"
 import { readCheckpoint } from "../attestation/vault/checkpoint.ts"
-import type { Configuration } from "../collector/config.ts"
+import { type Configuration, defaults } from "../collector/config.ts"
 import { Database, lockFolder } from "../collector/database.ts"
 import { check, type Checked } from "../collector/vault/check.ts"
 import { edgeOf } from "../collector/vault/leaves.sqlite.ts"
 import { logKey, publishedIn } from "../collector/vault/origin.ts"
-import { prune } from "../collector/vault/prune.ts"
+import { prune, yearsOf } from "../collector/vault/prune.ts"
 import { asJson, command } from "./command.ts"
 import { collectorConfiguration, configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
@@ -91,7 +91,8 @@ export const vaultPrune = command({
   says: "take away the bytes of evidence and results whose time is over",
   teaches:
     "Leaves, proofs, pins, approvals and enrolments stay: what was kept can still be shown to have been kept. Nothing younger than " +
-    "vault.retention of collector.toml goes. Who pruned is a leaf itself.",
+    "vault.retention of collector.toml goes, and nothing of the last year, whatever is written there. Who pruned, and under which " +
+    "retention, is a leaf itself.",
   takes: [],
   options: [
     ["--by <person>", "who decides it"],
@@ -104,18 +105,24 @@ export const vaultPrune = command({
   reads: z.object({ by: z.string().min(1).max(128), before: moment, config: text.optional(), json: flag }),
   run: async ({ by, before, config, json }, terminal) => {
     const given = await collectorConfiguration(config)
-    const floor = terminal.now() - given.vault.retention * year
+    const { retention } = given.vault
+    const floor = terminal.now() - retention * year
     if (before > floor)
       throw new Problem(
         "failed",
-        `nothing is pruned that was kept after ${new Date(floor).toISOString()}: vault.retention is ${given.vault.retention} years`,
+        `nothing is pruned that was kept after ${new Date(floor).toISOString()}: vault.retention is ${yearsOf(retention)}`,
         "name an earlier moment, or change the policy in collector.toml",
       )
     const db = openStore(given)
     try {
-      const pruned = prune(db, { before, by, at: terminal.now() })
+      const pruned = prune(db, { before, by, at: terminal.now(), retention })
       if (json) writeJsonLine(terminal, pruned)
       else row(terminal.out, "pruned", `the bytes of ${pruned.leaves} leaves, and ${pruned.logs} pieces of logs`)
+      if (!json && retention < defaults.vault.retention && pruned.leaves + pruned.logs > 0)
+        remark(
+          terminal,
+          `vault.retention is ${yearsOf(retention)}, not the usual ${defaults.vault.retention}: the leaf says so`,
+        )
       return "good"
     } finally {
       db.close()

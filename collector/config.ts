@@ -117,7 +117,12 @@ export const file = z.strictObject({
     .prefault({}),
   vault: z
     .strictObject({
-      retention: whole(1, 100).default(defaults.vault.retention),
+      /** whatever is written, nothing of the last year is pruned */
+      retention: z
+        .int()
+        .min(1, "less than one year: what is younger is never pruned")
+        .max(100)
+        .default(defaults.vault.retention),
       /** where a witness listens, and its key as `assay witness` prints it */
       witnesses: z
         .array(line(768).regex(/^https?:\/\/[^\s/]\S* \S+$/, "not an address, a space, and a witness's key"))

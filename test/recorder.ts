@@ -15,14 +15,17 @@ const output = (parts: string[], watched: boolean): Output => ({
 })
 
 /** Runs a command line; `input` is what stands on stdin. */
-export async function record(argv: readonly string[], { watched = false, input = "" } = {}): Promise<Recorded> {
+export async function record(
+  argv: readonly string[],
+  { watched = false, input = "", now = "2026-12-01T00:00:00Z" } = {},
+): Promise<Recorded> {
   const out: string[] = []
   const err: string[] = []
   const terminal: Terminal = {
     out: output(out, watched),
     err: output(err, watched),
     read: async (_prompt, limit) => input.slice(0, limit),
-    now: () => Date.parse("2026-12-01T00:00:00Z"),
+    now: () => Date.parse(now),
     interrupted: () => new Promise(() => undefined),
   }
   const exit = await run(argv, terminal)

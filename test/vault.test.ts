@@ -16,7 +16,9 @@ import { Database } from "../collector/database.ts"
 import { openSqlite } from "../collector/sqlite.ts"
 import { logKey, publishedIn } from "../collector/vault/origin.ts"
 import { prune } from "../collector/vault/prune.ts"
+import { aboutOf } from "../cli/audit/ground.ts"
 import { removeFolder } from "./collector-house.ts"
+import { record } from "./recorder.ts"
 import { alterations, byHand, openVaultHouse, treeAnew, type VaultHouse } from "./vault-house.ts"
 
 let house: VaultHouse
@@ -154,13 +156,62 @@ test("bytes whose time is over go, their leaves stay, and who decided it is a le
   const db = new Database(join(house.config.state, "collector.db"))
   const at = Date.parse("2034-01-01T00:00:00.000Z")
   const before = Date.parse("2026-05-04T03:13:00.000Z")
-  expect(prune(db, { before, by: "Ada Lovelace", at })).toEqual({ leaves: 2, logs: 0 })
+  expect(prune(db, { before, by: "Ada Lovelace", at, retention: 7 })).toEqual({ leaves: 2, logs: 0 })
   db.close()
   expect(await house.store.content(3), "of the second").toBeUndefined()
   expect(await house.store.content(5)).toBeDefined()
   expect((await house.store.leaves(9, 1))[0]?.leaf.kind).toBe("pruning")
   await house.publisher.once()
   expect(house.witnessed()).toBe(10)
+})
+
+describe("retention is a floor", () => {
+  /** `assay vault prune` at a moment of the house's future, under a configuration that says `retention`. */
+  function pruned(before: string, now: string, retention = "") {
+    const path = join(house.folder, "collector.toml")
+    writeFileSync(path, `state = "${house.config.state}"\n${retention}`)
+    return record(["vault", "prune", "--by", "Ada Lovelace", "--before", before, "--config", path], { now })
+  }
+  const bytesAt = (position: number) => house.store.content(position)
+
+  test("of seven years unless another is written: what is younger is refused, and nothing goes", async () => {
+    const refused = await pruned("2026-05-05T00:00:00Z", "2033-05-04T00:00:00Z")
+    expect(refused).toMatchObject({ exit: 1, out: "" })
+    expect(refused.err).toMatch(/nothing is pruned that was kept after 2026-05-0\dT[^ ]+: vault\.retention is 7 years/)
+    expect(await house.store.leaves(9, 1)).toEqual([])
+    expect(await bytesAt(1)).toBeDefined()
+    const done = await pruned("2026-05-05T00:00:00Z", "2033-05-06T00:00:00Z")
+    expect(done).toMatchObject({ exit: 0, err: "", out: expect.stringContaining("pruned") })
+    expect(await bytesAt(1)).toBeUndefined()
+    expect(house.check().pruned).toBe(8)
+  })
+
+  test("that the firm may lower, which stands in the leaf; not below one year", async () => {
+    const shorter = "[vault]\nretention = 2\n"
+    expect(await pruned("2026-05-05T00:00:00Z", "2028-05-01T00:00:00Z", shorter)).toMatchObject({ exit: 1 })
+    const done = await pruned("2026-05-05T00:00:00Z", "2029-01-01T00:00:00Z", shorter)
+    expect(done).toMatchObject({ exit: 0, err: expect.stringContaining("2 years, not the usual 7: the leaf says so") })
+    const leaf = Buffer.from((await bytesAt(9)) ?? "").toString()
+    expect(JSON.parse(leaf)).toMatchObject({
+      before: "2026-05-05T00:00:00.000Z",
+      retention: "2 years",
+      by: "Ada Lovelace",
+    })
+    expect(aboutOf(leaf)).toBe("before 2026-05-05T00:00:00.000Z, retention 2 years, by Ada Lovelace")
+    const none = await pruned("2026-05-05T00:00:00Z", "2029-01-01T00:00:00Z", "[vault]\nretention = 0\n")
+    expect(none).toMatchObject({ exit: 78, err: expect.stringContaining("vault.retention: less than one year") })
+  })
+
+  test("and what is gone before its time is found by the check", async () => {
+    await pruned("2026-05-05T00:00:00Z", "2029-01-01T00:00:00Z", "[vault]\nretention = 2\n")
+    const path = join(house.folder, "collector.toml")
+    writeFileSync(path, `state = "${house.config.state}"\n`)
+    const found = await record(["vault", "check", "--config", path], { now: "2029-01-01T00:00:00Z" })
+    expect(found).toMatchObject({
+      exit: 4,
+      out: expect.stringMatching(/leaf 1 \(evidence\)\s+are\s+gone before their time/),
+    })
+  })
 })
 
 describe("the witness", () => {

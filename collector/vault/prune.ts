@@ -7,11 +7,17 @@ import { writeJson } from "../../attestation/wire/json.ts"
 import type { Database } from "../database.ts"
 import { appendLeaf } from "./leaves.sqlite.ts"
 
-export type Pruning = { readonly before: number; readonly by: string; readonly at: number }
+/** `retention` is the floor under which it was done, in years: whoever lowers it says so in the leaf. */
+export type Pruning = {
+  readonly before: number
+  readonly by: string
+  readonly at: number
+  readonly retention: number
+}
 export type Pruned = { readonly leaves: number; readonly logs: number }
 
 /** Takes away what was kept before `before`. Bytes that newer ones are packed against stay until those go. */
-export function prune(db: Database, { before, by, at }: Pruning): Pruned {
+export function prune(db: Database, { before, by, at, retention }: Pruning): Pruned {
   return db.transaction(() => {
     const leaves = db.run(
       `DELETE FROM kept WHERE position IN (SELECT position FROM leaf WHERE at < ?1 AND kind IN ('evidence', 'result'))
@@ -19,11 +25,14 @@ export function prune(db: Database, { before, by, at }: Pruning): Pruned {
       before,
     )
     const logs = pruneLogs(db, before)
-    const told = { before: new Date(before).toISOString(), by, leaves, logs }
+    const told = { before: new Date(before).toISOString(), retention: yearsOf(retention), by, leaves, logs }
     if (leaves + logs > 0) appendLeaf(db, { kind: "pruning", bytes: writeJson(told), at })
     return { leaves, logs }
   })
 }
+
+/** "1 year". */
+export const yearsOf = (years: number): string => `${years} ${years === 1 ? "year" : "years"}`
 
 /** The one place where rows that are never deleted are: their guard is taken off and put back within the transaction. */
 function pruneLogs(db: Database, before: number): number {
