@@ -2,7 +2,8 @@
 import { execFileSync } from "node:child_process"
 import { closeSync, openSync, readSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { bad, type Case, found, good, must } from "../case.ts"
+import type { Finding } from "../../../attestation/verify/finding.ts"
+import { bad, type Case, good, must } from "../case.ts"
 import { until, withSbin } from "../machine.ts"
 import { describe, type Site, type Verdict } from "../site.ts"
 
@@ -61,8 +62,7 @@ const damaged: Case = {
       const read = await machine.run(`cat ${protectedFile} > /dev/null`, { good: [1] })
       must(/Input\/output error/.test(read.err), `the kernel did not refuse: ${read.err}`)
       const verdict = await judged(site, each => each.findings.some(({ seen }) => seen.includes("kernel refuses")))
-      bad(verdict, "reference.missing", /protected/)
-      return found(verdict, "source.unreadable", /kernel refuses/).seen.slice(0, 60)
+      return idsOf(verdict, bad(verdict, "source.unreadable", /protected.*kernel refuses/))
     } finally {
       damage(site, 1000)
       await machine.run("echo 3 > /proc/sys/vm/drop_caches")
@@ -94,6 +94,10 @@ function damage({ machine }: Site, index: number): void {
   closeSync(file)
 }
 
+/** The finding that was asked for, and which others came with it. */
+const idsOf = ({ findings }: Verdict, { id, component }: Finding): string =>
+  `${id} (${component}), of ${[...new Set(findings.map(each => each.id))].join(", ")}`
+
 const moduleFile = "/usr/lib/modules/$(uname -r)/kernel/drivers/net/dummy.ko"
 
 const moduleReplaced: Case = {
@@ -102,15 +106,15 @@ const moduleReplaced: Case = {
   leaves: "contraindicated",
   run: async site => {
     const { machine } = site
-    await machine.run(`set -e; modprobe -r dummy; cp -p ${moduleFile} /root/dummy.ko; printf altered >> ${moduleFile}`)
+    await machine.run(`set -e; cp -p ${moduleFile} /root/dummy.ko; printf altered >> ${moduleFile}`)
     const altered = await machine.says(`sha256sum < ${moduleFile} | cut -d' ' -f1`)
     const refused = await machine.run("modprobe dummy", { good: [1] })
-    must(/Key was rejected/.test(refused.err), `the module was not refused: ${refused.err}`)
+    must(/not permitted|Key was rejected/.test(refused.err), `the module was not refused: ${refused.err}`)
     const logged = await machine.says(`grep -F dummy.ko ${imaLog} || true`)
     must(logged.includes(altered), `IMA did not log it: ${logged}`)
     const verdict = await site.answer()
-    await machine.run(`cp -p /root/dummy.ko ${moduleFile}; modprobe dummy`)
-    return bad(verdict, "reference.missing", /dummy/).component
+    await machine.run(`cp -p /root/dummy.ko ${moduleFile}`)
+    return idsOf(verdict, bad(verdict, "files.module", /dummy/))
   },
 }
 
@@ -129,7 +133,7 @@ const codeEdited: Case = {
     const logged = await machine.says(`grep -F ${code} ${imaLog} || true`)
     await machine.run(`cp -p /root/assay.js ${code}; systemctl restart assay-agent`)
     must(logged.includes(edited), `IMA did not log the edited file: ${logged}`)
-    return bad(verdict, "reference.differs", /agent/).component
+    return idsOf(verdict, bad(verdict, "reference.differs", /agent/))
   },
 }
 
