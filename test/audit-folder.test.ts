@@ -6,11 +6,18 @@ import { spawnSync } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { pinIn, policyIn, type Result } from "../attestation/appraise/result.ts"
+import { accept, ungoverned } from "../attestation/pins/lineage.ts"
+import { textDigest } from "../attestation/pins/note.ts"
+import { writePin } from "../attestation/pins/pin.ts"
+import { writePolicy } from "../attestation/pins/policy.ts"
 import type { Measurement } from "../attestation/protocol/event.ts"
 import { escaped, reportOf } from "../cli/audit/report.ts"
 import { summarise } from "../cli/audit/summary.ts"
+import { forge, type Lie } from "./audit-forger.ts"
 import { Attester } from "./collector-chain.ts"
 import { type House, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
+import { ada, grace, hour, mei, pin, policy, signed, signer } from "./governance-people.ts"
 import { byHand, treeAnew } from "./vault-house.ts"
 
 const assay = (...args: string[]) => {
@@ -230,6 +237,87 @@ describe("a vault whose leaf was", () => {
     if (written.status === 0) expect(check(out).status).toBe(4)
     else expect(written.said).toMatch(/assay: error:/)
     expect(assay("vault", "check", "--config", toml).status).toBe(4)
+  })
+})
+
+describe("a collector that lies, with every key of its own, about", () => {
+  const emmy = signer("emmy")
+  const everybody = ["ada", "grace", "mei", "emmy"]
+  const rules = writePolicy(
+    policy({
+      people: [...policy().people, { id: "emmy", name: "Emmy Noether" }],
+      keys: [ada, grace, mei, emmy].map(({ person, custody, name, publicKey }) => ({
+        person,
+        custody,
+        name,
+        publicKey,
+      })),
+      quorums: ["default", "policy"].map(kind => ({ kind, count: 2, people: everybody })),
+    }),
+  )
+  const root = textDigest(rules)
+  const ruled = accept(ungoverned(root), signed(rules, ada, grace, mei, emmy)).governance
+  const text = writePin(pin({ policy: root, effective: hour(-10_000) }))
+  const later = writePin(pin({ policy: root, effective: Date.now() + 3_600_000 }))
+  /** What a result says of a pin that these notes put in force. */
+  const judged = (bytes: Uint8Array): Partial<Result> => {
+    const { governance } = accept(ruled, bytes)
+    const current = [...governance.lineages.values()].flat()[0]
+    if (!current) throw new Error("no pin was accepted")
+    const force = { current, previous: null, expired: false, history: [current] }
+    return { pin: pinIn({ force }), policy: policyIn({ governance, material: new Map(), now: Date.now() }) }
+  }
+  const byGrace = signed(text, ada, grace, mei)
+  const published = (...more: readonly Uint8Array[]): Lie["notes"] => [
+    ["policy", signed(rules, ada, grace, mei, emmy)],
+    ...more.map(each => ["pin", each] as const),
+  ]
+  const told = (notes: Lie["notes"], change: Partial<Result>) =>
+    check(altered(path => forge(path, house.config, { notes, result: honest => ({ ...honest, ...change }) })))
+
+  test("nothing: what the notes give holds", () => {
+    const { status, said } = told(published(byGrace), judged(byGrace))
+    expect(said).toContain("results name a pin that was in force, and the people who approved it")
+    expect([status, said]).toEqual([0, expect.not.stringContaining("FAIL")])
+  })
+
+  const lies: Record<string, () => [Lie["notes"], Partial<Result>, RegExp]> = {
+    "who approved": () => [
+      published(signed(text, ada, grace, emmy)),
+      judged(byGrace),
+      /says \["Ada Lovelace",\["Grace Hopper","Mei Lin"\]\] proposed and approved version 1 of \S+, and its note says \["Ada Lovelace",\["Grace Hopper","Emmy Noether"\]\]/,
+    ],
+    "a pin that is not in the folder": () => [
+      published(),
+      judged(byGrace),
+      /names version 1 of \S+, which no note in the folder put in force/,
+    ],
+    "a policy that is not in the folder": () => [[], judged(byGrace), /judged by a policy, and none is in the folder/],
+    "a pin that too few approved": () => [
+      published(signed(text, ada, grace)),
+      judged(byGrace),
+      /FAIL {2}decisions\/901-pin is not accepted: .*1 of 2 approvals/,
+    ],
+    "a pin before its time": () => [
+      published(signed(later, ada, grace, mei)),
+      judged(signed(later, ada, grace, mei)),
+      /names version 1 of \S+, which was not in force yet/,
+    ],
+    "the policy root": () => [
+      published(byGrace),
+      {
+        ...judged(byGrace),
+        policy: { root: "ab".repeat(32), origin: "firm.example/policy", version: 1, digest: root },
+      },
+      /was judged under another policy root, abab/,
+    ],
+  }
+  test.each(Object.entries(lies))("%s is refused with a sentence", (_, lie) => {
+    const [notes, change, sentence] = lie()
+    const { status, stdout } = told(notes, change)
+    expect(stdout).toMatch(sentence)
+    expect(status).toBe(4)
+    expect(stdout.match(/FAIL/g)).toHaveLength(1)
   })
 })
 

@@ -28,9 +28,11 @@ export function checkApprovals(
   if (notes.length === 0 && root === undefined && pieces.every(({ result }) => result.policy === null)) return
   const governance = acceptedIn(path, notes, root, tell)
   if (!governance) return
-  const bad = pieces.filter(({ result }) => !isCovered(governance, result))
-  for (const { evidence } of bad.slice(0, 5))
-    tell(false, `the result of ${evidence.slice(0, 16)} names a pin or people that the notes do not give`)
+  const bad = pieces.flatMap(({ evidence, result }) => {
+    const why = whyNotCovered(governance, result)
+    return why === undefined ? [] : [`the result of ${evidence.slice(0, 16)} ${why}`]
+  })
+  for (const each of bad.slice(0, 5)) tell(false, each)
   const by = pieces.filter(({ result }) => result.pin !== null).length
   if (bad.length === 0) tell(true, `${by} results name a pin that was in force, and the people who approved it`)
 }
@@ -66,21 +68,20 @@ function acceptedIn(
   return governance
 }
 
-/** Whether the pin that a result names was in force when it was judged, approved by whom it says. */
-function isCovered({ lineages, root }: Governance, { pin, received, policy }: Result): boolean {
-  if (policy && policy.root !== root) return false
-  if (!pin) return true
+/** Why the pin that a result names was not in force when it was judged, or not approved by whom it says; undefined where all is so. */
+function whyNotCovered({ lineages, root }: Governance, { pin, received, policy }: Result): string | undefined {
+  if (policy && policy.root !== root) return `was judged under another policy root, ${policy.root}`
+  if (!pin) return undefined
+  const name = `version ${pin.version} of ${plainLine(pin.origin, 100)}`
   const entry = lineages.get(pin.origin)?.find(({ note }) => note === pin.note)
-  return entry !== undefined && entry.terms.effective <= Date.parse(received) && namesOf(entry) === named(pin)
+  if (!entry) return `names ${name}, which no note in the folder put in force`
+  if (entry.pin.version !== pin.version || entry.digest !== pin.digest) return `says that note pins something else`
+  if (entry.terms.effective > Date.parse(received)) return `names ${name}, which was not in force yet`
+  const [said, told] = [JSON.stringify([pin.proposed, pin.approved]), JSON.stringify(namesOf(entry))]
+  return said === told ? undefined : `says ${said} proposed and approved ${name}, and its note says ${told}`
 }
 
-const namesOf = ({ pin, digest, approvals, proposer }: PinEntry): string =>
-  JSON.stringify([
-    pin.version,
-    digest,
-    plainLine(proposer.name, 128),
-    approvals.map(({ name }) => plainLine(name, 128)).slice(0, 32),
-  ])
-
-const named = ({ version, digest, proposed, approved }: NonNullable<Result["pin"]>): string =>
-  JSON.stringify([version, digest, proposed, approved])
+const namesOf = ({ approvals, proposer }: PinEntry): [proposed: string, approved: string[]] => [
+  plainLine(proposer.name, 128),
+  approvals.map(({ name }) => plainLine(name, 128)).slice(0, 32),
+]
