@@ -178,10 +178,13 @@ describe("a policy", () => {
   test("is replaced by the quorum that it names", () => {
     const replaced = accept(governed, signed(writePolicy(next), ada, grace, mei)).governance
     expect(policyOf(replaced)?.policy.version).toBe(2)
-    expect(refusalOf(replaced, signed(writePolicy(firstPolicy), ada, grace, mei))).toContain(
-      "policy 1 is no newer than 2",
-    )
     expect(refusalOf(replaced, signed(firstText, ada, grace, mei))).toContain("under another policy")
+  })
+  test("that was replaced is refused when it is replayed, with all its signatures", () => {
+    const replaced = accept(governed, signed(writePolicy(next), ada, grace, mei)).governance
+    expect(refusalOf(replaced, signed(writePolicy(firstPolicy), ada, grace, mei))).toBe(
+      "policy 1 is no newer than 2, which is in force: it was replaced",
+    )
   })
   test("that replaces itself with fewer people is refused", () => {
     const alone = policy({
