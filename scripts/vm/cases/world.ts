@@ -27,35 +27,45 @@ const network: Case = {
   says: "what was made meanwhile comes in order, nothing is lost, a late answer is history",
   leaves: "as it was",
   run: async site => {
-    const offline = site.soak ? 3600 : 60
     await site.collect({ every: 3600, deadline: 20, stale: 7200 })
-    await until(async () => (await spoolOf(site)).connected, 600, "the agent did not connect")
-    const before = kept(site)
-    const asked = site.verdict()
-    await delay(1000) // the question is there; its answer is not made yet
-    await site.machine.network(false)
-    const late = await asked
-    must(late.tier === "unanswered", `an answer came through a cut cable: ${describe(late)}`)
-    await delay(offline * 1000)
-    let waiting = 0
-    const several = async (): Promise<boolean> => ({ waiting } = await spoolOf(site)).waiting > 1
-    await until(several, 600, "fewer than two pieces wait")
-    await site.machine.network(true)
-    const drained = async (): Promise<boolean> => {
-      const now = await spoolOf(site)
-      return now.connected && now.waiting === 0
+    try {
+      const { waiting, before } = await offline(site)
+      await site.collect()
+      const verdict = await site.answer()
+      good(verdict)
+      notFound(verdict, /^chain\.gap$/)
+      const { gaps } = await site.status()
+      must(gaps.length === 0, `gaps: ${JSON.stringify(gaps)}`)
+      const came = kept(site) - before
+      must(came > waiting, `${waiting} waited, ${came} came`)
+      return `${waiting} pieces waited, ${came} came`
+    } finally {
+      await site.machine.network(true)
+      await site.collect()
     }
-    await until(drained, 600, "the spool did not drain")
-    await site.collect()
-    const verdict = await site.answer()
-    good(verdict)
-    notFound(verdict, /^chain\.gap$/)
-    const { gaps } = await site.status()
-    must(gaps.length === 0, `gaps: ${JSON.stringify(gaps)}`)
-    const came = kept(site) - before
-    must(came > waiting, `${waiting} waited, ${came} came`)
-    return `${waiting} pieces waited, ${came} came`
   },
+}
+
+/** Asks, draws the cable, waits and puts it in again: how much waited meanwhile, and what the collector held before. */
+async function offline(site: Site): Promise<{ waiting: number; before: number }> {
+  await until(async () => (await spoolOf(site)).connected, 600, "the agent did not connect")
+  const before = kept(site)
+  const asked = site.verdict()
+  await delay(1000) // the question is there; its answer is not made yet
+  await site.machine.network(false)
+  const late = await asked
+  must(late.tier === "unanswered", `an answer came through a cut cable: ${describe(late)}`)
+  await delay((site.soak ? 3600 : 60) * 1000)
+  let waiting = 0
+  const several = async (): Promise<boolean> => ({ waiting } = await spoolOf(site)).waiting > 1
+  await until(several, 600, "fewer than two pieces wait")
+  await site.machine.network(true)
+  const drained = async (): Promise<boolean> => {
+    const now = await spoolOf(site)
+    return now.connected && now.waiting === 0
+  }
+  await until(drained, 600, "the spool did not drain")
+  return { waiting, before }
 }
 
 const clock: Case = {
