@@ -25,7 +25,6 @@ const everything: readonly Case[] = [
 
 /** Written and not seen to pass yet. */
 const unseen: ReadonlySet<string> = new Set([
-  "idle",
   "out of memory",
   "disk full",
   "PCR 23 reset",
