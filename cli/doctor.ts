@@ -4,7 +4,7 @@
  */
 import { hintOf } from "../attestation/wire/hinted.ts"
 import { constants } from "node:fs"
-import { access, stat } from "node:fs/promises"
+import { access, stat, statfs } from "node:fs/promises"
 import { join } from "node:path"
 import { z } from "zod"
 import { readEnrolment } from "../agent/enrolment.ts"
@@ -19,6 +19,7 @@ import { agentConfiguration, configOf } from "./configuration.ts"
 import { type Exit, Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
 import { installationOf, interpreter } from "./installation.ts"
+import { size } from "./progress.ts"
 import { connectPinned } from "./relay.ts"
 import { type Look, plain, type Terminal, wrapped, writeJsonLine } from "./terminal.ts"
 
@@ -26,7 +27,7 @@ export const doctor = command({
   name: "doctor",
   says: "check whether this machine has what the agent needs",
   teaches:
-    "Checks Node, configuration, TPM, agent, enrolment, collector and clock, and says of each what to do. Where the package is " +
+    "Checks Node, configuration, TPM, agent, room on the disk, enrolment, collector and clock, and says of each what to do. Where the package is " +
     "installed, also its files, its units, the TPM's bank, IMA and fs-verity.",
   takes: [],
   options: [configOf("agent"), asJson],
@@ -59,6 +60,7 @@ async function examine(config: string | undefined): Promise<Check[]> {
     ...(await weightsOf(configuration)),
     ...(await tpmOf(configuration)),
     await agentOf(configuration),
+    ...(await roomFor(configuration)),
     ...(await collectorOf(configuration)),
     clock(),
   ]
@@ -181,6 +183,18 @@ async function agentOf({ runtime }: Configuration): Promise<Check> {
       "ask as the agent's user, or use sudo",
     )
   }
+}
+
+/** Bytes that the log of an epoch and some evidence need. */
+const roomWanted = 64 * 2 ** 20
+
+/** Without room nothing can be recorded, and so nothing is attested. */
+async function roomFor({ state }: Configuration): Promise<Check[]> {
+  const found = await statfs(state).catch(() => undefined)
+  if (found === undefined) return []
+  const free = found.bavail * found.bsize
+  const says = `${size(free)} free at ${state}`
+  return [free >= roomWanted ? ok("room", says) : bad("room", "problem", says, "make room on the disk that holds it")]
 }
 
 /** The last evidence was refused: what the verifier found, with the fix that its own table names. */

@@ -150,7 +150,10 @@ function writeOne(
   row(out, "reference", reference ?? "none recorded")
   for (const { evidence, missing } of gaps)
     row(out, "gap", `before ${evidence}: ${missing ?? "what came before"} is missing`)
-  for (const { at, kind, says } of incidents.slice(0, 5)) row(out, kind, `${ago(at, now())}: ${plain(says)}`)
+  for (const { at, kind, findings, says } of incidents.slice(0, 5)) {
+    const ids = [...new Set(findings.map(({ id }) => id))].slice(0, 8)
+    row(out, kind, `${ago(at, now())}: ${[...ids, plain(says)].join(", ")}`)
+  }
   if (!answer) return row(out, "answer", "none in time yet")
   row(out, "answer", `${answer.evidence}, ${ago(answer.received, now())}`)
   out.write("\n")

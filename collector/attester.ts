@@ -195,16 +195,20 @@ export class AttesterSession implements Conversation {
   }
 
   #acknowledge(judged: Judged & { kind: "acknowledged" }, open: Open | undefined): void {
-    const attester = this.#claimed()
-    if (judged.timely && this.#peer.open) {
-      this.#stage = { at: "proven", attester }
-      this.#parts.fleet.take(attester, this)
-    }
+    if (judged.timely) this.#prove()
     const { evidence, tier } = judged
     const nextSeconds = this.#parts.config.challenge.every
     this.#peer.send({ type: "acknowledged", evidence, tier: this.#proven ? tier : "none", nextSeconds })
     if (open && judged.timely) this.#challenges.end(open.id, { kind: "judged", judged })
     this.#askAgain(judged.lacking)
+  }
+
+  /** This connection is the attester's from now on. */
+  #prove(): void {
+    const attester = this.#claimed()
+    if (!this.#peer.open) return
+    this.#stage = { at: "proven", attester }
+    this.#parts.fleet.take(attester, this)
   }
 
   /** Once a connection: what this store lacks, because it came out of a backup or an acknowledgement was lost, is sent again (M12). */
@@ -215,7 +219,9 @@ export class AttesterSession implements Conversation {
   }
 
   async #refuse(judged: Judged & { kind: "refused" }, open: Open | undefined): Promise<void> {
-    const { evidence, told, findings, enrolled } = judged
+    const { evidence, told, findings, enrolled, own } = judged
+    // a machine that shows a broken log is still that machine: it can be asked again, and is not sent away for long
+    if (own) this.#prove()
     this.#peer.send({ type: "refused", evidence, findings: [...told] })
     const worthAnotherTry = findings.some(each => each.id === "log.missing")
     if (open && !worthAnotherTry) this.#challenges.end(open.id, { kind: "judged", judged })

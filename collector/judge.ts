@@ -45,15 +45,19 @@ export type Judged =
       readonly findings: readonly Finding[]
       readonly lacking: Lacking
     }
-  | {
-      readonly kind: "refused"
-      readonly evidence: string | null
-      readonly findings: readonly Finding[]
-      /** of these, what may be told to whoever sent it */
-      readonly told: readonly Finding[]
-      /** whether somebody is enrolled under the claimed name */
-      readonly enrolled: boolean
-    }
+  | Refused
+
+type Refused = {
+  readonly kind: "refused"
+  readonly evidence: string | null
+  readonly findings: readonly Finding[]
+  /** of these, what may be told to whoever sent it */
+  readonly told: readonly Finding[]
+  /** whether somebody is enrolled under the claimed name */
+  readonly enrolled: boolean
+  /** the enrolled keys signed it, in time and for its own connection: this connection is the attester's, whatever it shows */
+  readonly own: boolean
+}
 
 export type Judge = (submission: Submission) => Promise<Judged>
 
@@ -95,8 +99,8 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
   const { claimedAttester, delivered } = submission
   const enrolment = await store.enrolment(claimedAttester)
   const keys = enrolment ? pinned(enrolment) : { ...bench.decoy, attester: claimedAttester }
-  const refuse = (findings: readonly Finding[], evidence: string | null): Judged => ({
-    ...{ kind: "refused", evidence, findings, told: tellable(findings), enrolled: enrolment !== undefined },
+  const refuse = (findings: readonly Finding[], evidence: string | null): Refused => ({
+    ...{ kind: "refused", evidence, findings, told: tellable(findings), enrolled: enrolment !== undefined, own: false },
   })
 
   const claim = claimIn(delivered.envelope)
@@ -111,7 +115,9 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
     { ...demands, keys, asked: question.asked, now: received },
     { ...own, tail: boot.tail },
   )
-  if (!outcome.authentic || !enrolment) return refuse(outcome.authentic ? [strange] : outcome.findings, claim.digest)
+  if (!enrolment) return refuse(outcome.authentic ? [strange] : outcome.findings, claim.digest)
+  if (!outcome.authentic)
+    return { ...refuse(outcome.findings, claim.digest), own: question.timely && isOwn(outcome.findings) }
 
   const { evidence } = outcome
   const kept = await store.archived(evidence.digest)
@@ -179,6 +185,12 @@ function fits(log: Uint8Array, { length, digest }: { readonly length: number; re
   const hashed = createHash("sha256").update(log.subarray(0, length)).digest()
   return sameBytes(new Uint8Array(hashed), new Uint8Array(Buffer.from(digest, "hex")))
 }
+
+/** What a finding's id begins with where keys, nonce, connection or quote are in doubt: then nobody knows who sent it. */
+const doubts = ["evidence.", "ak.", "quote.", "nonce.", "channel.", "credential."]
+
+/** What is wrong lies in what the machine shows, not in who shows it: a log that does not replay, for one. */
+const isOwn = (found: readonly Finding[]): boolean => found.every(({ id }) => !doubts.some(each => id.startsWith(each)))
 
 /** Findings from which a stranger would learn what is pinned. */
 const revealing: ReadonlySet<string> = new Set([

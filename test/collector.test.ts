@@ -216,6 +216,27 @@ test("an attester that declines is told of, and stays connected", async () => {
   expect(standing.connected).toBe(true)
 })
 
+test("a machine whose log does not replay is told of, and can be asked again on the same connection", async () => {
+  const broken = await Attester.start("second")
+  onTestFinished(() => broken.stop())
+  const before = await broken.join(house)
+  before.close()
+  await broken.machine.tpm.tool("tpm2_pcrextend", `23:sha256=${"ab".repeat(32)},sha384=${"ab".repeat(48)}`)
+  const line = await Line.dial(house.collector.port)
+  const first = await hello(line, broken.machine)
+  await submit(line, first.id, await broken.answer(line, first))
+  expect((await line.next("refused")).findings.map(({ id }) => id)).toContain("log.replay")
+
+  const asking = house.admin.call("challenge", { attester: broken.attester, depth: "quick" })
+  const second = await line.next("challenge")
+  await submit(line, second.id, await broken.answer(line, second))
+  const again = await asking
+  expect(again.kind === "refused" && again.findings.map(({ id }) => id)).toContain("log.replay")
+  const { standing: stands, incidents } = await house.admin.call("status", { attester: broken.attester })
+  expect(stands).toMatchObject({ state: "warning", connected: true })
+  expect(incidents.map(({ kind, findings }) => [kind, findings[0]?.id])).toContainEqual(["refused", "log.replay"])
+})
+
 test("the newer of two proven connections stays", async () => {
   const line = await one.join(house)
   const newer = await Line.dial(house.collector.port)

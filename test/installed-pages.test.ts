@@ -1,5 +1,5 @@
 /**
- * Are the pages about an installation such that they can be run? Their blocks marked `sh installed` are run as root in a machine; here
+ * Are the pages about an installation such that they can be run? Their blocks marked `installed` are run as root in a machine; here
  * they are read by bash, and every command and option in them is one that there is.
  */
 import { execFileSync } from "node:child_process"
@@ -7,12 +7,31 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { commands } from "../cli/commands.ts"
+import { blocks, pages } from "../scripts/vm/pages.ts"
 
 const docs = join(import.meta.dirname, "../docs")
-const pages = ["install.md", "upgrading.md", "uninstalling.md"]
 const text = (page: string): string => readFileSync(join(docs, page), "utf8")
-const blocksOf = (page: string): string[] =>
-  [...text(page).matchAll(/^```sh(?: installed)?\n([^]*?)^```$/gm)].map(([, block]) => block ?? "")
+const blocksOf = (page: string): string[] => blocks().flatMap(each => (each.page === page ? [each.text] : []))
+
+describe("each block of shell", () => {
+  it("is run by somebody, who is named at its fence", () => {
+    const orphans = blocks().filter(({ runner }) => runner === "nobody")
+    expect(orphans.map(({ page, line }) => `docs/${page}:${line}`)).toEqual([])
+    expect(blocks().filter(({ runner }) => runner === "installed").length).toBeGreaterThan(10)
+  })
+
+  it("that is for a checkout is what .ci/run does", () => {
+    const ci = readFileSync(join(docs, "../.ci/run"), "utf8")
+    const lines = blocks().flatMap(({ runner, text: said }) => (runner === "checkout" ? said.trim().split("\n") : []))
+    for (const line of lines) expect(ci).toMatch(new RegExp(`\\b${line.replace(/ .*/, "")}\\b`))
+    expect(lines.length).toBeGreaterThan(0)
+  })
+
+  it("that is marked to be run by the README's test is in a page that it runs", () => {
+    const run = blocks().filter(({ runner }) => runner === "run")
+    expect(new Set(run.map(({ page }) => page))).toEqual(new Set(["operating.md"]))
+  })
+})
 
 describe.each(pages)("%s", page => {
   it("has blocks that bash understands", () => {
@@ -30,7 +49,8 @@ describe.each(pages)("%s", page => {
         )
         expect(row?.name, said).toBeDefined()
         const known = row?.options.map(([flags]) => flags.split(/[ ,]/).find(each => each.startsWith("--"))) ?? []
-        for (const option of words.filter(each => each.startsWith("--"))) expect(known, said).toContain(option)
+        const own = words.slice(0, words.indexOf("--") >>> 0) // what follows is another program's
+        for (const option of own.filter(each => each.startsWith("--"))) expect(known, said).toContain(option)
       }
     }
   })

@@ -6,7 +6,7 @@ import { mkdir, open, readFile, rename } from "node:fs/promises"
 import { join } from "node:path"
 import type { ZodType } from "zod"
 import { readJson, writeJson } from "../../attestation/wire/json.ts"
-import { LastingFault } from "./fault.ts"
+import { Fault, LastingFault } from "./fault.ts"
 
 /** The most bytes of one file of state. */
 const fileLimit = 1 << 20
@@ -17,7 +17,7 @@ export type StateDirectory = {
   readonly pathOf: (name: string) => string
   /** The value in file `name`, or undefined when there is none. Throws Fault for one that is not as it was written. */
   read<T>(name: string, schema: ZodType<T>): Promise<T | undefined>
-  /** Replaces file `name`; when this resolves, the content survives a power failure. */
+  /** Replaces file `name`; when this resolves, the content survives a power failure. Throws Fault when the disk refuses it. */
   write(name: string, value: unknown): Promise<void>
 }
 
@@ -29,7 +29,10 @@ export async function openState(path: string): Promise<StateDirectory> {
     path,
     pathOf,
     read: (name, schema) => readState(pathOf(name), schema),
-    write: (name, value) => replaceFile(path, name, writeJson(value)),
+    write: (name, value) =>
+      replaceFile(path, name, writeJson(value)).catch(error => {
+        throw new Fault(`cannot write ${pathOf(name)}: ${String(error)}`, "make room on the disk that holds it")
+      }),
   }
 }
 
