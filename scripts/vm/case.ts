@@ -5,8 +5,8 @@
 import type { Finding, FindingId } from "../../attestation/verify/finding.ts"
 import { describe, type Site, type Verdict } from "./site.ts"
 
-/** How the machine is left: as it was; contraindicated until it boots anew; switched off. */
-export type Leaves = "as it was" | "contraindicated" | "off"
+/** How the machine is left: as it was; contraindicated until it boots anew; switched off; without the package. */
+export type Leaves = "as it was" | "contraindicated" | "off" | "bare"
 
 export type Case = {
   readonly name: string
@@ -15,6 +15,8 @@ export type Case = {
   readonly leaves: Leaves
   /** it begins with a boot of its own: whatever came before need not be taken back first */
   readonly boots?: true
+  /** what it begins with is gone afterwards: it cannot be tried again on the same machine */
+  readonly once?: true
   /** gives a remark for the table: what was seen, in a few words */
   readonly run: (site: Site) => Promise<string>
 }

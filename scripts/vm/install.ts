@@ -6,8 +6,12 @@ import { execFileSync } from "node:child_process"
 import { basename, dirname, join } from "node:path"
 import { modelsUuid } from "./machine.ts"
 import { person, type Site } from "./site.ts"
+import { noteBefore } from "./traces.ts"
 
-/** The files go as a disk that holds a tar archive. */
+/** Of the package to which the pages' upgrade leads. */
+export const newerVersion = "99.0.0"
+
+/** The files, folders whole, go as a disk that holds a tar archive. */
 export function deliver(folder: string, files: readonly string[]): void {
   const args = files.flatMap(file => ["-C", dirname(file), basename(file)])
   execFileSync("tar", ["--blocking-factor=2048", "-cf", join(folder, "delivery.raw"), ...args])
@@ -47,6 +51,7 @@ printf '[Service]\\nTimeoutStartSec=15min\\n' > /etc/systemd/system/assay-agent.
 export async function install(site: Site): Promise<void> {
   const { machine } = site
   await machine.run("mkdir -p /root/delivery && tar -C /root/delivery -xf /dev/disk/by-id/virtio-delivery")
+  await noteBefore(machine)
   await machine.run(softwareTpm)
   const install = "cd /root/delivery && DEBIAN_FRONTEND=noninteractive apt-get install -y ./assay_*.deb"
   await machine.run(install, { seconds: 900 })

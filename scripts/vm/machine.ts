@@ -26,6 +26,9 @@ const firmware = "/usr/share/OVMF"
 /** Generous: the two cores may be everybody's. Nothing is judged by how long it took, but what does not come at all must end. */
 export const deadlines = { boot: 600, off: 300, script: 600 } as const
 
+/** What did not come in time, where nothing that came was wrong: it may be the load of this machine. */
+export class Late extends Error {}
+
 /** Statuses with which a script may end, and how long it may take. */
 type Bounds = { readonly good?: readonly number[]; readonly seconds?: number }
 
@@ -164,7 +167,7 @@ export class Machine {
   async #within<T>(what: Promise<T>, seconds: number, otherwise: string): Promise<T> {
     const timer = new AbortController()
     const late = delay(seconds * 1000, undefined, { signal: timer.signal }).then(() => {
-      throw new Error(`${otherwise} (within ${seconds} s)\n${this.console.slice(-2000)}`)
+      throw new Late(`${otherwise} (within ${seconds} s)\n${this.console.slice(-2000)}`)
     })
     late.catch(() => undefined)
     return Promise.race([what, late]).finally(() => timer.abort())
@@ -287,7 +290,7 @@ export function overlay(base: string, path: string): void {
 const appears = (path: string, hopeless: () => boolean = () => false): Promise<void> =>
   until(() => existsSync(path) || hopeless(), 30, `${path} does not appear`)
 
-/** Asks every fifth of a second. @throws Error saying `otherwise` after `seconds` */
+/** Asks every fifth of a second. @throws Late saying `otherwise` after `seconds` */
 export async function until(
   holds: () => boolean | Promise<boolean>,
   seconds: number,
@@ -295,7 +298,7 @@ export async function until(
 ): Promise<void> {
   const end = Date.now() + seconds * 1000
   while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`${otherwise} (within ${seconds} s)`)
+    if (Date.now() > end) throw new Late(`${otherwise} (within ${seconds} s)`)
     await delay(200)
   }
 }

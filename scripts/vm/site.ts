@@ -14,7 +14,7 @@ import type { Finding } from "../../attestation/verify/finding.ts"
 import { type CollectorVerbs, socketName, verbs } from "../../collector/verbs.ts"
 import { type Caller, openCaller } from "../../local/call.ts"
 import { type Done, runnerUnder, type Service, startService } from "../start/child.ts"
-import type { Machine } from "./machine.ts"
+import { Late, type Machine } from "./machine.ts"
 
 export const person = "Ada Lovelace"
 
@@ -117,7 +117,7 @@ export class Site {
     for (;;) {
       const verdict = await this.verdict(depth)
       if (verdict.tier !== "unanswered" && verdict.tier !== "refused") return verdict
-      if (Date.now() > end) throw new Error(`no answer was judged within ${seconds} s: ${describe(verdict)}`)
+      if (Date.now() > end) throw new Late(`no answer was judged within ${seconds} s: ${describe(verdict)}`)
       await delay(1000)
     }
   }

@@ -6,6 +6,7 @@ import { person, type Site } from "../site.ts"
 const installed: Case = {
   name: "install",
   says: "the package, one invitation, and the agent answers",
+  once: true,
   leaves: "as it was",
   run: async site => {
     await install(site)

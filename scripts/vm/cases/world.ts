@@ -95,21 +95,44 @@ const diskFull: Case = {
   run: async site => {
     const { machine } = site
     const since = await machine.says("date +%s")
-    await machine.run("dd if=/dev/zero of=/fill bs=1M; dd if=/dev/zero of=/fill-rest bs=4096; sync", { good: [0, 1] })
-    const free = await machine.says("df --output=avail / | tail -n 1")
-    must(Number(free) < 64, `${free} KiB are free still`)
-    await machine.network(false)
-    await delay(40_000) // reports cannot be kept
-    await machine.network(true)
+    let meanwhile = ""
+    try {
+      await machine.run(fill, { good: [0, 1] })
+      const free = await machine.says("df --output=avail / | tail -n 1")
+      must(Number(free) < 64, `${free} KiB are free still`)
+      await machine.network(false)
+      await delay(30_000) // reports cannot be kept
+      await machine.network(true)
+      meanwhile = await clearly(site)
+      const doctor = await machine.run("assay doctor", { good: [0, 1, 69] })
+      must(/make room on the disk/.test(doctor.out), `the doctor does not see it:\n${doctor.out}`)
+    } finally {
+      await machine.network(true)
+      await machine.run("rm -f /fill /fill-rest; sync")
+    }
     const verdict = await site.answer("quick", 600)
+    good(verdict)
+    notFound(verdict, /^chain\.gap$/)
     const said = await machine.says(`journalctl -u assay-agent -u assay-broker --since @${since} -o cat --no-pager`)
-    await machine.run("rm -f /fill /fill-rest; sync")
-    good(await site.answer("quick", 600))
-    must(/ENOSPC|no space|room/i.test(said), `nothing was said of the disk:\n${said}`)
+    must(/ENOSPC|no space|make room/i.test(said), `nothing was said of the disk:\n${said}`)
     const damaged = await machine.says("ls /var/lib/assay-agent/spool/damaged | wc -l")
     must(damaged === "0", "the spool is damaged")
-    return `overall ${verdict.tier} meanwhile`
+    return `meanwhile ${meanwhile}; overall ${verdict.tier} afterwards`
   },
+}
+
+const fill = "dd if=/dev/zero of=/fill bs=1M; dd if=/dev/zero of=/fill-rest bs=4096; sync"
+
+/** What a machine without room answers: as well as ever where nothing is to be written, or that there is no room. */
+async function clearly(site: Site): Promise<string> {
+  let last = await site.verdict()
+  const clear = (): boolean => last.tier !== "unanswered" || /ENOSPC|no space|make room/i.test(last.why)
+  const told = async (): Promise<boolean> => clear() || ((last = await site.verdict()), clear())
+  await until(told, 600, "neither an answer nor a reason came").catch(error => {
+    throw new Error(`${String(error)}; the last was:\n${describe(last)}`)
+  })
+  if (last.tier !== "unanswered") good(last)
+  return last.tier === "unanswered" ? `no answer (${last.why.slice(0, 60)}…)` : `overall ${last.tier}`
 }
 
 const suspend: Case = {
