@@ -7,6 +7,7 @@ import { z } from "zod"
 import { type Appraisal, appraise, type Context, type Tier } from "../attestation/appraise/appraise.ts"
 import { gradesOf } from "../attestation/appraise/grades.ts"
 import { loadedFiles } from "../attestation/appraise/loaded.ts"
+import { quotedFirmware } from "../attestation/appraise/tpm-firmware.ts"
 import { readReference, type Reference, referenceDigest } from "../attestation/pins/reference.ts"
 import { continuity } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
@@ -220,6 +221,7 @@ function writeGrounds(out: Output, evidence: VerifiedEvidence, { asked, referenc
   const { resetCount, restartCount } = quote.clock
   row(out, "whole", `${out.style("good", "yes")}  ${evidence.events.length} records replay to PCR ${body.logPcr}`)
   row(out, "epoch", `reset ${resetCount}, restart ${restartCount}, as quoted`)
+  row(out, "firmware", `${quotedFirmware(evidence)} of the TPM, as quoted`)
   writeGrades(out, evidence)
   if (reference !== "none recorded") writeReferenceRow(out, reference, body.attester)
 }

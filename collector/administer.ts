@@ -2,6 +2,7 @@
 import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
 import { readResult, type Result } from "../attestation/appraise/result.ts"
 import { cleared, shownAt } from "../attestation/appraise/state.ts"
+import { withQuotedFirmware } from "../attestation/appraise/tpm-firmware.ts"
 import {
   mostFiles,
   propose,
@@ -235,7 +236,8 @@ async function record(office: Office, request: Request<"reference-record">): Pro
       `what was kept verifies no more: ${evidence.map(({ id }) => id).join(", ")}`,
       "restore the store",
     )
-  const reference = propose(attester, newest.digest, evidence.events, by, instantOf(now()), {
+  const shown = withQuotedFirmware(evidence.events, evidence)
+  const reference = propose(attester, newest.digest, shown, by, instantOf(now()), {
     ...provenLines(evidence.platform),
     ignored: ignore,
   })

@@ -21,23 +21,26 @@ import { sources } from "../agent/sources/index.ts"
 import type { Context } from "../agent/sources/source.ts"
 import { appraise } from "../attestation/appraise/appraise.ts"
 import { nothingProven, propose } from "../attestation/pins/reference.ts"
+import { quotedFirmware } from "../attestation/appraise/tpm-firmware.ts"
 import type { Measurement } from "../attestation/protocol/event.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
 import { type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
 import { expectedOf, made, measurement, startMachine } from "./evidence-maker.ts"
-import { contextOf, on, tpm } from "./hosts.ts"
+import { contextOf, on, tpm as someTpm } from "./hosts.ts"
 
 const scratch = mkdtempSync(join(tmpdir(), "assay-facts-"))
 const root = join(scratch, "machine")
 const hasher = new Hasher()
 let evidence: VerifiedEvidence
 let recorded: readonly Measurement[]
+/** The TPM says of itself what it quotes. */
+let tpm: typeof someTpm
 
 /** Its own code is the agent's of this checkout, which the tests of the agent's source alter. */
 const looking = sources.filter(({ name }) => name !== "agent")
 
 async function look(more: Partial<Context> = {}): Promise<readonly Measurement[]> {
-  const context = contextOf(hasher, root, { depth: "full", ...more })
+  const context = contextOf(hasher, root, { depth: "full", tpm, ...more })
   const found: Measurement[] = []
   for (const source of looking) found.push(...(await source.measure(context)))
   return found
@@ -61,6 +64,7 @@ beforeAll(async () => {
   await machine.tpm.stop()
   if (!outcome.authentic) throw new Error(JSON.stringify(outcome.findings))
   ;({ evidence } = outcome)
+  tpm = { ...someTpm, firmware: quotedFirmware(evidence) }
   recorded = await look()
 }, 60_000)
 afterAll(async () => {

@@ -1,14 +1,13 @@
 /** Does a quote count only if the pinned key made it, over the PCRs that are judged and all that the body says? */
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type Answer, type Body, type Payload } from "../attestation/protocol/evidence.ts"
-import { nameOf, objectAttributes, readPublic } from "../attestation/tcg/public.ts"
-import { signature as signatureCodec } from "../attestation/tcg/signature.ts"
+import { objectAttributes } from "../attestation/tcg/public.ts"
 import { type Expected, type UntrustedEvidence } from "../attestation/verify/verify.ts"
-import { encode } from "../attestation/wire/codec.ts"
-import { fromBase64, toBase64, toHex } from "../attestation/wire/text.ts"
+import { toBase64 } from "../attestation/wire/text.ts"
 import { expectedOf, type Machine, measurement, type Options, startMachine } from "./evidence-maker.ts"
 import { type Alter, attested as attestedBy, judged as judgedBy, later } from "./judge.ts"
+import { quotedInSoftware, type SoftwareAk, softwareAk, usualAttributes } from "./software-ak.ts"
 
 let machine: Machine
 
@@ -107,34 +106,11 @@ describe("C17 the qualifying data binds every part of the body", () => {
 })
 
 describe("the attestation key", () => {
-  /** A key that no TPM made, with the public area that a TPM's would have. */
-  const software = (attributes: number, hash: "sha256" | "sha384" = "sha256") => {
-    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
-    const jwk = publicKey.export({ format: "jwk" })
-    const area = Buffer.from(machine.keys.ak)
-    area.writeUInt32BE(attributes, 4)
-    area.writeUInt16BE(hash === "sha256" ? 0x000b : 0x000c, 14)
-    const point = [jwk.x, jwk.y].map(each => Buffer.from(each ?? "", "base64url"))
-    point[0]?.copy(area, area.length - 66)
-    point[1]?.copy(area, area.length - 32)
-    return { area: new Uint8Array(area), privateKey }
-  }
-  const usual = Buffer.from([0x00, 0x05, 0x04, 0x72]).readUInt32BE()
+  const usual = usualAttributes
+  const software = (attributes: number, hash?: "sha256" | "sha384"): SoftwareAk => softwareAk(machine, attributes, hash)
 
-  const quotedBy = async (
-    { area, privateKey }: { area: Uint8Array; privateKey: KeyObject },
-    alterAttest: Alter<Uint8Array> = same => same,
-    hash: "sha256" | "sha512" = "sha256",
-  ): Promise<string[]> => {
-    const alterBody: Alter<Body> = body => ({ ...body, ak: toHex(nameOf(readPublic(area))) })
-    const alterPayload: Alter<Payload> = payload => {
-      const attest = alterAttest(fromBase64(payload.quote.attest))
-      const raw = sign(hash, attest, { key: privateKey, dsaEncoding: "ieee-p1363" })
-      const signed = encode(signatureCodec, { kind: "ecdsa", hash, r: raw.subarray(0, 32), s: raw.subarray(32) })
-      return { ...payload, quote: { ...payload.quote, attest: toBase64(attest), signature: toBase64(signed) } }
-    }
-    return attested({ alterBody, alterPayload }, { keys: { ...machine.keys, ak: area } })
-  }
+  const quotedBy = async (ak: SoftwareAk, alter?: Alter<Uint8Array>, hash?: "sha256" | "sha512"): Promise<string[]> =>
+    attested(quotedInSoftware(ak, alter, hash), { keys: { ...machine.keys, ak: ak.area } })
 
   test("C4 the AK that tpm2-tools made has the attributes that are asked for", () =>
     expect(Buffer.from(machine.keys.ak).readUInt32BE(4)).toBe(usual))

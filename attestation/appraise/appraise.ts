@@ -18,6 +18,7 @@ import { judgeBoot } from "./boot.ts"
 import { type Component, type Tier, tierOf, tiers, unreadable } from "./component.ts"
 import type { Endorsement } from "./endorsement.ts"
 import { ignoring, judgePinned } from "./pinned.ts"
+import { firmwareContradiction, withQuotedFirmware } from "./tpm-firmware.ts"
 
 export type { Endorsement } from "./endorsement.ts"
 export { type Component, type Tier, tiers } from "./component.ts"
@@ -48,7 +49,7 @@ export type Appraisal = {
 
 /** Judges `evidence` in its `context`. */
 export function appraise(evidence: VerifiedEvidence, context: Context): Appraisal {
-  const measured = evidence.events.filter(isMeasurement)
+  const measured = withQuotedFirmware(evidence.events.filter(isMeasurement), evidence)
   const { force, components: sources } = judgeAll([...measured, ...provenBoot(evidence, context)], context)
   const grounds = groundsOf(evidence, context, force)
   const components = [
@@ -141,7 +142,8 @@ function judgePlatform(
   { policy }: Grounds,
 ): Component {
   const { says, findings } = judgeTpm(evidence.body.attester, endorsement, measured, policy?.policy)
-  const found = [...evidence.findings, ...given, ...unaudited(evidence), ...findings]
+  const disputed = firmwareContradiction(evidence.events, evidence)
+  const found = [...evidence.findings, ...given, ...unaudited(evidence), ...disputed, ...findings]
   return { name: "tpm", tier: tierOf(found, "affirming"), says, findings: found }
 }
 
