@@ -15,6 +15,7 @@ import { selfSigned } from "../channel/certificate.ts"
 import { listen, type Serving } from "../channel/listen.ts"
 import { Breach, type Conversation, type Peer } from "../channel/peer.ts"
 import { pinOf } from "../channel/pin.ts"
+import type { Route } from "../channel/route.ts"
 import type { Attester, Evidence } from "./attester.ts"
 import type { Configuration } from "./config.ts"
 import type { Broker } from "./record.ts"
@@ -28,6 +29,14 @@ export type ListenerParts = {
   readonly now: () => number
   readonly say: Say
 }
+
+const says = {
+  who: { needs: "a listed TLS key" },
+  ask: { needs: "a listed TLS key" },
+} as const satisfies Record<FromVerifier["type"], object>
+
+/** The one door: a verifier's key is looked at before anything is said. */
+export const listenerRoute = { path: paths.verifier, who: "verifiers", says } as const satisfies Route
 
 /** What strangers may cost: seconds to speak, connections at a time, new ones of one address in a minute. */
 const limits = { greeting: 10, connections: 32, accepts: 30 } as const
@@ -44,14 +53,17 @@ export async function openListener(parts: ListenerParts): Promise<Serving & { re
     ...{ host: listener.host, port: listener.port, limits, now },
     ...{ tls: { key, cert: certificate }, peerCertificates: "asked", farewell: "the agent stops" },
     say: line => say(`listener: ${line}`, ""),
-    doors: {
-      [paths.verifier]: (peer, tls) => {
-        const name = names.get(keyOf(tls))
-        if (name !== undefined) return new Question(peer, name, questions, parts)
-        peer.goodbye("this verifier's key is not on the list", 3600)
-        return "refused"
+    doors: [
+      {
+        ...listenerRoute,
+        open: (peer, tls) => {
+          const name = names.get(keyOf(tls))
+          if (name !== undefined) return new Question(peer, name, questions, parts)
+          peer.goodbye("this verifier's key is not on the list", 3600)
+          return "refused"
+        },
       },
-    },
+    ],
   })
   say(`listens for verifiers on ${listener.host} port ${serving.port}; pin ${pin}`, "")
   return { ...serving, pin }

@@ -83,14 +83,19 @@ const ready = z.strictObject({
 
 /** Verb → what it takes and what it gives. */
 export const agentVerbs = {
-  status: { request: z.strictObject({}), answer: status },
+  status: { needs: "the socket", request: z.strictObject({}), answer: status },
   /** measures now; `appended` events were new */
-  measure: { request: z.strictObject({ depth }), answer: z.strictObject({ log: logState, appended: count(1 << 24) }) },
+  measure: {
+    needs: "the socket",
+    request: z.strictObject({ depth }),
+    answer: z.strictObject({ log: logState, appended: count(1 << 24) }),
+  },
   /**
    * hashes what a command names, and records it, before it is started by the process of this number, which becomes it;
    * `environment` holds what changes how models are run, and arguments are one byte a character
    */
   run: {
+    needs: "the socket",
     request: z.strictObject({
       process: count(1 << 30),
       program: z.string().max(4096),
@@ -108,9 +113,10 @@ export const agentVerbs = {
   },
   /** joins the collector of an invitation and connects to it */
   join: {
+    needs: "an invitation",
     request: z.strictObject({ invitation: line(1024) }),
     answer: joined,
   },
   /** the same under a new AK; refused while evidence waits, since it is signed by the AK of before */
-  rotate: { request: z.strictObject({ invitation: line(1024) }), answer: joined },
+  rotate: { needs: "an invitation", request: z.strictObject({ invitation: line(1024) }), answer: joined },
 } as const

@@ -12,6 +12,7 @@ import { chunkLimit, subprotocol, writeMessage } from "../attestation/protocol/m
 import { Allowance } from "./allowance.ts"
 import { type Conversation, Peer } from "./peer.ts"
 import { bindingOf } from "./pin.ts"
+import { pages, type Route } from "./route.ts"
 
 /** Seconds between pings; a peer that let two go by is gone. */
 const pingSeconds = 30
@@ -20,8 +21,8 @@ const awaySeconds = 2
 /** The most bytes of a request's head, and requests on one connection: each of ours is the only one. */
 const headLimit = 8192
 
-/** Path → who talks there. "refused" before anything is said: the door is not for that peer. */
-export type Doors = Readonly<Record<string, (peer: Peer, tls: TLSSocket) => Conversation | "refused">>
+/** A route, and who talks there. "refused" before anything is said: the door is not for that peer. */
+export type Door = Route & { readonly open: (peer: Peer, tls: TLSSocket) => Conversation | "refused" }
 
 export type Listen = {
   readonly host: string
@@ -30,7 +31,7 @@ export type Listen = {
   readonly tls: SecureContextOptions
   /** "asked": peers show a certificate of their own, which is not looked at here */
   readonly peerCertificates: "asked" | "not asked"
-  readonly doors: Doors
+  readonly doors: readonly Door[]
   /** seconds for each step before a conversation; connections at a time; new ones of one address in a minute */
   readonly limits: { readonly greeting: number; readonly connections: number; readonly accepts: number }
   /** what goodbye says when this end stops */
@@ -86,11 +87,11 @@ export async function listen(door: Listen): Promise<Serving> {
   }
 }
 
-/** What is no WebSocket: whether the process lives, and nothing else. */
-function answer(request: IncomingMessage, response: ServerResponse): void {
-  const alive = request.method === "GET" && request.url === "/healthz"
-  response.writeHead(alive ? 200 : 404, { "content-type": "text/plain", "cache-control": "no-store" })
-  response.end(alive ? "ok\n" : "not found\n")
+/** What is no WebSocket: one of the pages, and nothing else. */
+function answer({ method, url }: IncomingMessage, response: ServerResponse): void {
+  const page = pages.find(each => each.method === method && each.path === url)
+  response.writeHead(page ? 200 : 404, { "content-type": "text/plain", "cache-control": "no-store" })
+  response.end(page?.text ?? "not found\n")
 }
 
 /** Counts an address before the handshake costs us anything. */
@@ -115,7 +116,7 @@ export function networkOf(address: string): string {
 
 function upgrade(door: Listen, wss: WebSocketServer, request: IncomingMessage, socket: Duplex, head: Buffer): void {
   const { doors, say } = door
-  const open = Object.hasOwn(doors, request.url ?? "") ? doors[request.url ?? ""] : undefined
+  const open = doors.find(({ path }) => path === request.url)?.open
   const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",")
   const tls = request.socket
   if (!open || !(tls instanceof TLSSocket)) return refuse(socket, "404 Not Found")

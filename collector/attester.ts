@@ -11,6 +11,7 @@ import { admit, type Candidate, consider } from "./enrol.ts"
 import type { Lacking } from "./conclude.ts"
 import type { Judged } from "./judge.ts"
 import type { Parts } from "./parts.ts"
+import { attesterRoute, type StageName } from "./routes.ts"
 import { Breach, type Conversation, type Peer } from "../channel/peer.ts"
 import type { Incident } from "./store.ts"
 
@@ -47,6 +48,7 @@ export class AttesterSession implements Conversation {
   async text(bytes: Uint8Array): Promise<void> {
     if (this.#delivery) throw new Breach("a message came where bytes of evidence were due")
     const message = readFromAttester(bytes)
+    this.#requireTurn(message.type)
     switch (message.type) {
       case "hello":
         return this.#greet(message)
@@ -137,16 +139,21 @@ export class AttesterSession implements Conversation {
     await this.ask({ by: "collector", audience, depth: "quick", hashed: "nothing" }).catch(error => this.#fault(error))
   }
 
+  /** Throws {@link Breach} for a message that the table of routes does not let in at this stage. */
+  #requireTurn(type: FromAttester["type"]): void {
+    const stages: readonly StageName[] = attesterRoute.says[type].at
+    if (stages.includes(this.#stage.at)) return
+    if (stages.includes("greeted")) throw new Breach("hello must come first")
+    throw new Breach(`${type} came where another message was due`)
+  }
+
   async #greet({ attester }: Message<"hello">): Promise<void> {
-    if (this.#stage.at !== "new" && this.#stage.at !== "enrolled")
-      throw new Breach("hello came twice, or amid enrolment")
     this.#settleDeadline()
     this.#stage = { at: "greeted", claimedAttester: attester }
     void this.askRegularly()
   }
 
   async #apply({ invitation, identity, label }: Message<"enrol">): Promise<void> {
-    if (this.#stage.at !== "new") throw new Breach("enrol came where another message was due")
     this.#stage = { at: "enrolled" }
     const { store, now, config } = this.#parts
     const application = { token: fromBase64(invitation), identity, label }
@@ -173,7 +180,6 @@ export class AttesterSession implements Conversation {
   }
 
   async #announce(message: Announced): Promise<void> {
-    this.#claimed()
     this.#delivery = new Delivery(message)
     this.#expectWithin(this.#parts.config.limits.delivery, "the announced bytes did not come")
   }

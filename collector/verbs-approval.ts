@@ -16,6 +16,7 @@ const piece = z.strictObject({ length: count(1 << 30), bytes: base64(1 << 20) })
 export const approvalVerbs = {
   /** publishes a note: a policy, a pin, a rollback or a certification, if those who signed it may approve it */
   publish: {
+    needs: "people's signatures",
     request: z.strictObject({ note: base64(1 << 20) }),
     answer: z.discriminatedUnion("kind", [
       z.strictObject({ kind: z.literal("accepted"), note: z.enum(statementKinds), origin: line(512), digest: hex(32) }),
@@ -24,6 +25,7 @@ export const approvalVerbs = {
   },
   /** what was published, in the order of its acceptance, and the policy root that this collector pins */
   notes: {
+    needs: "the socket",
     request: z.strictObject({ skip: count(1 << 24) }),
     answer: z.strictObject({
       root: hex(32).nullable(),
@@ -35,11 +37,13 @@ export const approvalVerbs = {
   },
   /** bytes of a published note */
   note: {
+    needs: "the socket",
     request: z.strictObject({ digest: hex(32), offset: count(1 << 20) }),
     answer: piece,
   },
   /** the record that a pinned digest stands for, where a machine was recorded that showed it; whoever asks hashes it */
   measured: {
+    needs: "the socket",
     request: z.strictObject({ digest: hex(32) }),
     answer: z.strictObject({
       record: z
@@ -50,6 +54,7 @@ export const approvalVerbs = {
   },
   /** answers for which nobody's name can be given, with who is to close each, and when */
   gaps: {
+    needs: "the socket",
     request: z.strictObject({ skip: count(1 << 24) }),
     answer: z.strictObject({
       gaps: z
@@ -71,11 +76,13 @@ export const approvalVerbs = {
   },
   /** gives a gap, or all of one question, an owner and a date, under a person's name */
   "gap-plan": {
+    needs: "a person",
     request: z.strictObject({ gap: line(64).min(1), owner: person, closes: day, by: person, reason }),
     answer: z.strictObject({ gap: line(64) }),
   },
   /** machines by the one reason for which their verdict is not better */
   causes: {
+    needs: "the socket",
     request: z.strictObject({}),
     answer: z.strictObject({
       causes: z

@@ -69,6 +69,7 @@ const piece = z.strictObject({ length: count(1 << 30), bytes: base64(1 << 20) })
 export const verbs = {
   /** who this collector is: version, build digest, pin of its TLS key, key of its results, where it listens */
   identity: {
+    needs: "the socket",
     request: z.strictObject({}),
     answer: z.strictObject({
       version: line(32),
@@ -85,6 +86,7 @@ export const verbs = {
   },
   /** makes an invitation; the line that it gives is not kept and cannot be shown again */
   invite: {
+    needs: "a person",
     request: z.strictObject({
       by: person,
       purpose: z.enum(["attester", "verifier"]),
@@ -101,16 +103,19 @@ export const verbs = {
   },
   /** a new TLS key, signed by the one of before, which is then forgotten; both pins */
   "tls-rotate": {
+    needs: "a person",
     request: z.strictObject({ by: person, reason }),
     answer: z.strictObject({ pin: hex(32), before: hex(32) }),
   },
   /** an invitation admits nobody from now on; who was admitted stays */
   revoke: {
+    needs: "a person",
     request: z.strictObject({ id: hex(32), by: person }),
     answer: z.strictObject({ revoked: z.boolean() }),
   },
   /** invitations, newest first, issued before this; `next` is what to ask for after these, or null */
   invitations: {
+    needs: "the socket",
     request: z.strictObject({ before: instant.nullable() }),
     answer: z.strictObject({
       invitations: z
@@ -133,6 +138,7 @@ export const verbs = {
   },
   /** admits the certificate of a TPM maker, under a person's name where the table of makers' roots does not list it */
   "roots-add": {
+    needs: "a listed root, or a person",
     request: z.strictObject({ certificate: base64(8192), approver: decision.nullable() }),
     answer: z.discriminatedUnion("kind", [
       z.strictObject({ kind: z.literal("admitted"), certificate: admittedCertificate }),
@@ -147,26 +153,31 @@ export const verbs = {
   },
   /** what is admitted; `next` is how many to skip after these, or null */
   "roots-list": {
+    needs: "the socket",
     request: z.strictObject({ skip: count(1 << 16) }),
     answer: z.strictObject({ certificates: z.array(admittedCertificate).max(200), next: count(1 << 16).nullable() }),
   },
   /** a certificate vouches for nobody from now on, nor for those who are enrolled */
   "roots-withdraw": {
+    needs: "a person",
     request: z.strictObject({ fingerprint: hex(32), by: person, reason }),
     answer: z.strictObject({ withdrawn: z.boolean() }),
   },
   /** an attester is none any more: what it sends is refused, and its TPM comes back only by name */
   retire: {
+    needs: "a person",
     request: z.strictObject({ attester: whom, by: person, reason }),
     answer: z.strictObject({ attester: tpmName, enrolments: count(1 << 30) }),
   },
   /** the fleet, by name; `next` is what to ask for after this, or null */
   attesters: {
+    needs: "the socket",
     request: z.strictObject({ after: z.union([tpmName, z.literal("")]) }),
     answer: z.strictObject({ attesters: z.array(standing).max(200), next: tpmName.nullable() }),
   },
   /** one attester: how it stands and why */
   status: {
+    needs: "the socket",
     request: z.strictObject({ attester: whom }),
     answer: z.strictObject({
       standing,
@@ -201,6 +212,7 @@ export const verbs = {
   },
   /** asks now, and waits for how it ends, at most the deadline */
   challenge: {
+    needs: "the socket",
     request: z.strictObject({ attester: whom, depth: z.enum(["quick", "full"]) }),
     answer: z.discriminatedUnion("kind", [
       z.strictObject({
@@ -218,6 +230,7 @@ export const verbs = {
   },
   /** what is needed to verify elsewhere: evidence, its keys as enrolled, the result. The log comes with `log` */
   export: {
+    needs: "the socket",
     request: z.strictObject({ attester: whom, evidence: z.union([hex(32), z.enum(["newest", "newest-answer"])]) }),
     answer: z.strictObject({
       evidence: hex(32),
@@ -234,16 +247,19 @@ export const verbs = {
   },
   /** bytes of the log of archived evidence */
   log: {
+    needs: "the socket",
     request: z.strictObject({ evidence: hex(32), offset: count(1 << 24) }),
     answer: piece,
   },
   /** bytes of a boot log of archived evidence */
   "boot-log": {
+    needs: "the socket",
     request: z.strictObject({ evidence: hex(32), name: z.enum(bootLogNames), offset: count(logLimits.ima) }),
     answer: piece,
   },
   /** proposes what the newest answer in time shows as the reference to compare with, under a person's name */
   "reference-record": {
+    needs: "a person",
     request: z.strictObject({ attester: whom, by: person, ignore: z.array(line(1024).min(1)).max(256) }),
     answer: z.strictObject({
       attester: tpmName,
@@ -257,17 +273,20 @@ export const verbs = {
   },
   /** bytes of the reference that an attester is compared with */
   "reference-show": {
+    needs: "the socket",
     request: z.strictObject({ attester: whom, offset: count(1 << 24) }),
     answer: piece,
   },
   ...approvalVerbs,
   /** a named person takes back a contraindication and closes every gap: nothing is known until new evidence */
   clear: {
+    needs: "a person",
     request: z.strictObject({ attester: whom, by: person, reason }),
     answer: z.strictObject({ attester: tpmName, was: z.enum(["unknown", "affirming", "warning", "contraindicated"]) }),
   },
   /** notes that the store came out of a backup; `attesters` are warnings until they boot anew */
   restored: {
+    needs: "a person",
     request: z.strictObject({ by: person, reason }),
     answer: z.strictObject({ attesters: count(Number.MAX_SAFE_INTEGER) }),
   },

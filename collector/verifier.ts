@@ -9,12 +9,16 @@ import { type FromVerifier, readFromVerifier } from "../attestation/protocol/mes
 import type { Ended } from "./challenge.ts"
 import { admits, invitationOf } from "./enrol.ts"
 import type { Parts } from "./parts.ts"
+import { verifierRoute } from "./routes.ts"
 import { Breach, type Conversation, type Peer } from "../channel/peer.ts"
 
 export class VerifierSession implements Conversation {
   readonly #peer: Peer
   readonly #parts: Parts
   #deadline: NodeJS.Timeout | undefined
+
+  /** How each proof that this door takes is checked; whoever passes has a name. */
+  readonly #proven = { "a verifier's token": (question: FromVerifier) => this.#nameOf(question) }
 
   constructor(peer: Peer, parts: Parts) {
     this.#peer = peer
@@ -25,7 +29,7 @@ export class VerifierSession implements Conversation {
   async text(bytes: Uint8Array): Promise<void> {
     clearTimeout(this.#deadline)
     const question = readFromVerifier(bytes)
-    const name = await this.#nameOf(question)
+    const name = await this.#proven[verifierRoute.says[question.type].needs](question)
     await (question.type === "who" ? this.#identify(question.attester) : this.#relay(question, name))
     this.#expect()
   }

@@ -12,7 +12,14 @@ import { readJson, writeJson } from "../attestation/wire/json.ts"
 /** The most bytes of one request or answer. */
 export const callLimit = 1 << 21
 
-export type Verbs = Readonly<Record<string, { readonly request: ZodType; readonly answer: ZodType }>>
+/**
+ * What a caller must show for a verb, besides that the socket let it in: nothing, where it looks or serves the caller's own; who decided it, by name; that
+ * enough people signed it; or a token that somebody else issued. A person's name is demanded here, the rest by whoever carries it out.
+ */
+export type Needs = "the socket" | "a person" | "a listed root, or a person" | "people's signatures" | "an invitation"
+
+type Verb = { readonly needs: Needs; readonly request: ZodType; readonly answer: ZodType }
+export type Verbs = Readonly<Record<string, Verb>>
 type Request<V extends Verbs, K extends keyof V> = z.infer<V[K]["request"]>
 type Answer<V extends Verbs, K extends keyof V> = z.infer<V[K]["answer"]>
 export type Handlers<V extends Verbs> = { readonly [K in keyof V]: (request: Request<V, K>) => Promise<Answer<V, K>> }
@@ -61,8 +68,14 @@ async function carryOut<V extends Verbs>(verbs: V, handlers: Handlers<V>, bytes:
   const parsed = known.request.safeParse(given)
   if (!parsed.success)
     throw new CallFailed(`${verb}: ${parsed.error.issues[0]?.message}`, "bring both sides to one version")
+  if (known.needs === "a person" && !named(parsed.data))
+    throw new CallFailed(`${verb} needs the name of who decides it`, "name a person: --by NAME")
   return { answer: await handler(parsed.data as Request<V, keyof V>) }
 }
+
+/** Whether a request says by whom it is. */
+const named = (given: unknown): boolean =>
+  typeof given === "object" && given !== null && "by" in given && typeof given.by === "string" && given.by.trim() !== ""
 
 function explained(error: unknown): z.infer<typeof problem> {
   const hint = hintOf(error) || "look at its log"

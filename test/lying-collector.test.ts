@@ -7,9 +7,10 @@ import { createPrivateKey, randomBytes } from "node:crypto"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { type FromVerifier, paths, readFromVerifier, type ToVerifier } from "../attestation/protocol/message.ts"
+import { type FromVerifier, readFromVerifier, type ToVerifier } from "../attestation/protocol/message.ts"
 import { exits } from "../cli/exit.ts"
 import { writeInvitation } from "../attestation/protocol/invitation.ts"
+import { verifierRoute } from "../collector/routes.ts"
 import { fromBase64 } from "../attestation/wire/text.ts"
 import { listen, type Serving } from "../channel/listen.ts"
 import type { Conversation, Peer } from "../channel/peer.ts"
@@ -71,7 +72,7 @@ beforeAll(async () => {
     limits: { greeting: 10, connections: 8, accepts: 60 },
     tls: { key: readFileSync(pem), cert: readFileSync(`${pem}.crt`) },
     say: () => undefined,
-    doors: { [paths.verifier]: peer => new Teller(peer) },
+    doors: [{ ...verifierRoute, open: peer => new Teller(peer) }],
   })
   const pin = pinOf(createPrivateKey(readFileSync(pem)))
   const token = new Uint8Array(randomBytes(32))

@@ -33,6 +33,7 @@ const asked = z.discriminatedUnion("kind", [
 export const verbs = {
   /** who this attester is, with the AK's proof of creation */
   identity: {
+    needs: "the socket",
     request: z.strictObject({}),
     answer: z.strictObject({
       identity,
@@ -46,6 +47,7 @@ export const verbs = {
   },
   /** writes an event (its one JSON spelling) to the log, then extends the log's PCR in every active bank */
   append: {
+    needs: "the socket",
     request: z.strictObject({ event: z.string().max(1 << 20) }),
     /**
      * `opened`: a new epoch began during this call (resume), before this record: what was measured before is gone from the
@@ -56,6 +58,7 @@ export const verbs = {
   },
   /** quotes over the log as it stands; the next sequence number is on disk before the quote */
   attest: {
+    needs: "the socket",
     request: z.strictObject({
       asked,
       audience: line(128),
@@ -75,27 +78,32 @@ export const verbs = {
   },
   /** names the boot logs as they were read after the quote, and signs the evidence */
   seal: {
+    needs: "the socket",
     request: z.strictObject({ ticket: hex(16), logs: bootLogs }),
     /** DSSE envelope, and the evidence's digest */
     answer: z.strictObject({ envelope: base64(1 << 19), evidence: hex(32) }),
   },
   /** opens a credential that was made for this EK and this AK */
   activate: {
+    needs: "the socket",
     request: z.strictObject({ credential }),
     answer: z.strictObject({ secret: base64(64) }),
   },
   /** for joining: puts TPM2_PCR_Reset under command audit, and states its counter over the secret; null where that cannot be */
   audit: {
+    needs: "the socket",
     request: z.strictObject({ secret: base64(64) }),
     answer: z.strictObject({ audit: audit.nullable() }),
   },
   /** draws another AK under the same EK, or takes back the one before, for a collector that did not let the new one in */
   rotate: {
+    needs: "the socket",
     request: z.strictObject({ to: z.enum(["new", "previous"]) }),
     answer: z.strictObject({ ak: tpmName }),
   },
   /** bytes of the current epoch's log from `offset` on, at most 512 KiB at once */
   log: {
+    needs: "the socket",
     request: z.strictObject({ offset: count(1 << 30) }),
     answer: z.strictObject({ log: logState, bytes: base64(1 << 19) }),
   },

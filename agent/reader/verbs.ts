@@ -59,28 +59,36 @@ export type Content = z.infer<typeof content>
 export const verbs = {
   /** where the process's executable, working folder or mount namespace is */
   link: {
+    needs: "the socket",
     request: z.strictObject({ process, link: z.enum(["exe", "cwd", "mounts"]) }),
     answer: found(path),
   },
   /** the files in the memory of a process that serves models, without the addresses */
-  mapped: { request: z.strictObject({ process }), answer: found(z.array(held).max(fileLimit)) },
+  mapped: { needs: "the socket", request: z.strictObject({ process }), answer: found(z.array(held).max(fileLimit)) },
   /** the files that it holds open */
-  opened: { request: z.strictObject({ process }), answer: found(z.array(held).max(fileLimit)) },
+  opened: { needs: "the socket", request: z.strictObject({ process }), answer: found(z.array(held).max(fileLimit)) },
   /** of its environment, the variables that change what it does; secrets as `sha256:` and their digest */
   environment: {
+    needs: "the socket",
     request: z.strictObject({ process }),
     answer: found(z.array(z.tuple([z.string().max(128), base64(1 << 17)])).max(1024)),
   },
   /** at most 1 MiB from `offset` on; `file` changes when the file does */
   bytes: {
+    needs: "the socket",
     request: z.strictObject({ content, offset: count(2 ** 48), length: z.int().min(1).max(partLimit) }),
     answer: found(z.strictObject({ bytes: base64(partLimit), file: z.string().max(256) })),
   },
   /** a file in /boot by its digest alone: an initial file system may hold keys */
   boot: {
+    needs: "the socket",
     request: z.strictObject({ name: z.string().regex(/^(?:vmlinuz|initrd\.img|initramfs|config)-[\w.+~-]{1,128}$/) }),
     answer: found(z.strictObject({ sha256: hex(32), size: count(2 ** 48) })),
   },
   /** the digest of the image that Docker runs a container from */
-  image: { request: z.strictObject({ container: hex(32) }), answer: found(z.string().regex(/^sha256:[0-9a-f]{64}$/)) },
+  image: {
+    needs: "the socket",
+    request: z.strictObject({ container: hex(32) }),
+    answer: found(z.string().regex(/^sha256:[0-9a-f]{64}$/)),
+  },
 } as const
