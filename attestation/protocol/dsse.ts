@@ -3,7 +3,7 @@
  * encoding (PAE) of payload type and payload, exactly as they came. Ed25519 is RFC 8032's, cofactorless,
  * and without points of small order: on those, versions of OpenSSL disagree.
  */
-import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto"
+import { createPublicKey, hash, type KeyObject, verify } from "node:crypto"
 import { z } from "zod"
 import { readExact, writeExact } from "../wire/json.ts"
 import { Memo } from "../wire/memo.ts"
@@ -42,7 +42,7 @@ const spkiHead = Buffer.from("302a300506032b6570032100", "hex")
 const spki = (publicKey: Uint8Array): Buffer => Buffer.concat([spkiHead, publicKey])
 
 /** What an Ed25519 key is called: SHA-256 of its SubjectPublicKeyInfo, in hex, as `openssl pkey -pubin -outform DER | sha256sum` says. */
-export const keyIdOf = (publicKey: Uint8Array): string => createHash("sha256").update(spki(publicKey)).digest("hex")
+export const keyIdOf = (publicKey: Uint8Array): string => hash("sha256", spki(publicKey))
 
 /** The key in PEM, for people and for openssl. */
 export function toPem(publicKey: Uint8Array): string {

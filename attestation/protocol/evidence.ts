@@ -2,8 +2,9 @@
  * What is evidence? A DSSE envelope whose payload holds a body and the TPM's quote over it. An *answer* carries the nonce
  * that asked for it and the channel it was asked on; a *report* was made while nobody asked. Format: docs/the-evidence.md.
  */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { z } from "zod"
+import { digestOf } from "../wire/digest.ts"
 import { readExact, writeExact, writeJson } from "../wire/json.ts"
 import { base64, base64Exactly, count, decimal64, hex, instant, line } from "../wire/text.ts"
 import { celLimits } from "../tcg/cel.ts"
@@ -146,13 +147,10 @@ export const readPayload = (bytes: Uint8Array): Payload => readExact(payload, by
 export const writePayload = (value: Payload): Uint8Array => writeExact(payload, value)
 
 /** SHA-256 of the body's exact bytes, which stand in the payload as they are hashed here. */
-export const bodyDigest = (value: Body): Uint8Array => sha256(writeExact(body, value))
+export const bodyDigest = (value: Body): Uint8Array => digestOf("sha256", writeExact(body, value))
 
 /** The same of a body that {@link readPayload} gave: its members are in order already. */
-export const digestAsRead = (value: Body): Uint8Array => sha256(writeJson(value))
+export const digestAsRead = (value: Body): Uint8Array => digestOf("sha256", writeJson(value))
 
 /** What evidence is called: SHA-256 of its payload. The envelope around it may be signed anew; the payload is what is said. */
-export const evidenceDigest = (payloadBytes: Uint8Array): string =>
-  createHash("sha256").update(payloadBytes).digest("hex")
-
-const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(bytes).digest())
+export const evidenceDigest = (payloadBytes: Uint8Array): string => hash("sha256", payloadBytes)

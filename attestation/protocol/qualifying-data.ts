@@ -2,8 +2,8 @@
  * What does a quote bind? The SHA-256 of one framed structure, each field counted by a u16, nothing concatenated bare:
  * a script needs printf and sha256sum only. The body's digest covers the rest of the evidence.
  */
-import { createHash } from "node:crypto"
 import { counted, encode, struct } from "../wire/codec.ts"
+import { digestOf } from "../wire/digest.ts"
 import { fromBase64, fromHex } from "../wire/text.ts"
 import { pcrSelections } from "../tcg/pcr.ts"
 import { type Body, bodyDigest } from "./evidence.ts"
@@ -54,7 +54,7 @@ export function qualifyingDataOver(body: Body, credential: Uint8Array, digest: U
     evidenceKey: fromBase64(body.evidenceKey),
     body: digest,
   })
-  return new Uint8Array(createHash("sha256").update(bytes).digest())
+  return digestOf("sha256", bytes)
 }
 
 const auditLabel = new TextEncoder().encode("assay/command-audit/v1")
@@ -65,9 +65,9 @@ const auditBinding = struct({ label: field, nonce: field, quote: field })
  * follows. While joining, the nonce is the secret that the credential held, and there is no quote.
  */
 export function auditQualifyingData(nonce: Uint8Array, quote: Uint8Array): Uint8Array {
-  const digest = quote.length === 0 ? empty : new Uint8Array(createHash("sha256").update(quote).digest())
+  const digest = quote.length === 0 ? empty : digestOf("sha256", quote)
   const bytes = encode(auditBinding, { label: auditLabel, nonce, quote: digest })
-  return new Uint8Array(createHash("sha256").update(bytes).digest())
+  return digestOf("sha256", bytes)
 }
 
 function u64(decimal: string): Uint8Array {

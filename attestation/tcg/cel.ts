@@ -10,13 +10,13 @@ import { Malformed } from "../wire/codec.ts"
 import { readExact, writeExact } from "../wire/json.ts"
 import { count } from "../wire/text.ts"
 import { type HashAlgorithm, hashIdentifiers } from "./algorithm.ts"
-import { extend, zero } from "./pcr.ts"
+import { Register, zero } from "./pcr.ts"
 
 /** The most bytes that one record and one log may have, and the most records. */
 export const celLimits = { record: 1 << 20, log: 1 << 24, records: 100_000 } as const
 
 const bankNames = Object.keys(hashIdentifiers) as HashAlgorithm[]
-const digest = z.strictObject({ hashAlg: z.enum(bankNames), digest: z.string().regex(/^([0-9a-f]{2}){20,64}$/) })
+const digest = z.strictObject({ hashAlg: z.enum(bankNames), digest: z.string().max(128) })
 
 const record = z.strictObject({
   recnum: count(celLimits.records),
@@ -63,11 +63,11 @@ function readRecord(line: Uint8Array, position: number): CelRecord {
   try {
     const entry = readExact(record, line, celLimits.record)
     if (entry.recnum !== position) throw new Malformed(`says that it is record ${entry.recnum}`)
-    if (new Set(entry.digests.map(each => each.hashAlg)).size < entry.digests.length)
-      throw new Malformed("names a bank twice")
-    for (const { hashAlg, digest } of entry.digests)
+    entry.digests.forEach(({ hashAlg, digest }, i) => {
+      if (entry.digests.findIndex(each => each.hashAlg === hashAlg) < i) throw new Malformed("names a bank twice")
       if (hash(hashAlg, entry.content, "hex") !== digest)
         throw new Malformed(`its ${hashAlg} digest is not of its content`)
+    })
     return entry
   } catch (error) {
     if (error instanceof Malformed) throw new Malformed(`record ${position}: ${error.message}`)
@@ -77,10 +77,12 @@ function readRecord(line: Uint8Array, position: number): CelRecord {
 
 /** What the PCR holds after the records, starting from zero. Throws Malformed where a record lacks the bank or names another PCR. */
 export function replayCel(records: readonly CelRecord[], pcr: number, bank: HashAlgorithm): Uint8Array {
-  return records.reduce((value, entry) => {
+  const register = new Register(bank, zero(bank))
+  for (const entry of records) {
     const own = entry.digests.find(each => each.hashAlg === bank)
     if (entry.pcr !== pcr) throw new Malformed(`record ${entry.recnum} is of PCR ${entry.pcr}, not ${pcr}`)
     if (!own) throw new Malformed(`record ${entry.recnum} has no ${bank} digest`)
-    return extend(bank, value, Buffer.from(own.digest, "hex"))
-  }, zero(bank))
+    register.extend(Buffer.from(own.digest, "hex"))
+  }
+  return register.value
 }

@@ -16,7 +16,7 @@ export const le64: Codec<bigint> = {
 
 function littleEndian(size: 2 | 4): Codec<number> {
   return {
-    read: from => from.take(size).reduceRight((n, byte) => n * 256 + byte, 0),
+    read: from => from.littleEndian(size),
     write: (to, value) => {
       const bytes = Buffer.alloc(size)
       bytes.writeUIntLE(value, 0, size)

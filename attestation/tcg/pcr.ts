@@ -1,6 +1,7 @@
 /** Which PCRs, in which bank, and what do they hold? TPM 2.0 Library, Part 2, 10.6 (TPMS_PCR_SELECTION) and Part 1, 17. */
-import { createHash, hash } from "node:crypto"
+import { hash } from "node:crypto"
 import { type Codec, counted, list, Malformed, struct, u8 } from "../wire/codec.ts"
+import { digestOf } from "../wire/digest.ts"
 import { digestSize, type HashAlgorithm, hashAlgorithm } from "./algorithm.ts"
 
 /** The PCRs asked for in one bank, ascending. */
@@ -35,28 +36,49 @@ function selected(select: Uint8Array): number[] {
   return pcrs
 }
 
-/** Nothing is kept here between two calls: a log has thousands of entries, and a buffer for each costs more than its hash. */
-const joined = Buffer.alloc(128)
+/** A PCR that is extended again and again, all of it in one buffer: a log has thousands of entries. */
+export class Register {
+  readonly #bank: HashAlgorithm
+  readonly #size: number
+  readonly #joined: Buffer
 
-/** What a PCR becomes when `digest` is extended into it (Part 1, 17.2.3). */
+  /** @param value what it holds at first */
+  constructor(bank: HashAlgorithm, value: Uint8Array) {
+    this.#bank = bank
+    this.#size = digestSize[bank]
+    this.#joined = Buffer.alloc(2 * this.#size)
+    this.#joined.set(value)
+  }
+
+  /** Throws RangeError for a digest of another bank's length (Part 1, 17.2.3). */
+  extend(digest: Uint8Array): void {
+    if (digest.length !== this.#size) throw new RangeError(`no digest of ${this.#bank} has ${digest.length} bytes`)
+    this.#joined.set(digest, this.#size)
+    this.#joined.write(hash(this.#bank, this.#joined, "binary"), "binary")
+  }
+
+  /** A copy. */
+  get value(): Uint8Array {
+    return new Uint8Array(this.#joined.subarray(0, this.#size))
+  }
+}
+
+/** What a PCR becomes when `digest` is extended into it. */
 export function extend(bank: HashAlgorithm, value: Uint8Array, digest: Uint8Array): Uint8Array {
-  if (value.length + digest.length > joined.length) throw new RangeError("no bank has such long digests")
-  joined.set(value)
-  joined.set(digest, value.length)
-  const size = joined.write(hash(bank, joined.subarray(0, value.length + digest.length), "binary"), "binary")
-  return new Uint8Array(joined.subarray(0, size))
+  const register = new Register(bank, value)
+  register.extend(digest)
+  return register.value
 }
 
 /** A PCR that nobody extended since it was reset to zero. */
 export const zero = (bank: HashAlgorithm): Uint8Array => new Uint8Array(digestSize[bank])
 
 /** What a quote signs in place of the values: their hash, in ascending order of index (Part 3, 18.4, pcrDigest). Throws Malformed where one has no value. */
-export function compositeDigest(hash: HashAlgorithm, pcrs: readonly number[], values: PcrValues): Uint8Array {
-  const composite = createHash(hash)
-  for (const pcr of pcrs) {
+export function compositeDigest(algorithm: HashAlgorithm, pcrs: readonly number[], values: PcrValues): Uint8Array {
+  const composite = pcrs.map(pcr => {
     const value = values.get(pcr)
     if (!value) throw new Malformed(`PCR ${pcr} has no value`)
-    composite.update(value)
-  }
-  return new Uint8Array(composite.digest())
+    return value
+  })
+  return digestOf(algorithm, Buffer.concat(composite))
 }

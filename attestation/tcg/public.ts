@@ -1,6 +1,7 @@
 /** What may a TPM's key do, and what is it called? TPMT_PUBLIC and Names, TPM 2.0 Library, Part 2, 12.2, and Part 1, 16. */
-import { createHash, createPublicKey, type KeyObject } from "node:crypto"
+import { createPublicKey, type KeyObject } from "node:crypto"
 import { type Codec, constant, counted, decode, Malformed, named, struct, u16, u32, type Value } from "../wire/codec.ts"
+import { digestOf } from "../wire/digest.ts"
 import { Memo } from "../wire/memo.ts"
 import { toHex } from "../wire/text.ts"
 import { algNull, curve, curveFacts, hashAlgorithm, hashIdentifiers } from "./algorithm.ts"
@@ -95,7 +96,7 @@ function checkModulus(area: Value<typeof rsaArea>): Value<typeof rsaArea> {
 export function nameOf(area: PublicArea): Uint8Array {
   const algorithm = Buffer.alloc(2)
   algorithm.writeUInt16BE(hashIdentifiers[area.nameAlg])
-  return new Uint8Array(Buffer.concat([algorithm, createHash(area.nameAlg).update(area.bytes).digest()]))
+  return new Uint8Array(Buffer.concat([algorithm, digestOf(area.nameAlg, area.bytes)]))
 }
 
 /** The key of a public area for node:crypto. Throws Malformed if it is no key that OpenSSL accepts. */

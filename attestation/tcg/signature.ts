@@ -2,6 +2,7 @@
 import { constants, type KeyObject, verify } from "node:crypto"
 import { counted, struct, u16, union, type Value } from "../wire/codec.ts"
 import { type HashAlgorithm, hashAlgorithm } from "./algorithm.ts"
+import { tags } from "./der.ts"
 
 const rsa = struct({ hash: hashAlgorithm, value: counted(512) })
 
@@ -40,8 +41,22 @@ function sizeOf(key: KeyObject): number | undefined {
 function ecdsa(key: KeyObject, message: Uint8Array, signed: Signature & { kind: "ecdsa" }): boolean {
   const size = sizeOf(key)
   if (size === undefined || signed.r.length > size || signed.s.length > size) return false
-  const raw = Buffer.concat([leftPadded(signed.r, size), leftPadded(signed.s, size)])
-  return verify(signed.hash, message, { key, dsaEncoding: "ieee-p1363" }, raw)
+  return verify(signed.hash, message, key, ecdsaValue(signed.r, signed.s))
+}
+
+/** ECDSA-Sig-Value (RFC 3279, 2.2.3): node:crypto takes it as it is, and a key that stands alone. Of 66 bytes each at most. */
+function ecdsaValue(r: Uint8Array, s: Uint8Array): Uint8Array {
+  const numbers = Buffer.concat([integer(r), integer(s)])
+  const length = numbers.length < 0x80 ? [numbers.length] : [0x81, numbers.length]
+  return Buffer.concat([Buffer.from([tags.sequence, ...length]), numbers])
+}
+
+/** A number as DER writes it: without zeroes in front, but one where the highest bit is a one, or where there is nothing else. */
+function integer(magnitude: Uint8Array): Buffer {
+  const from = magnitude.findIndex(byte => byte !== 0)
+  const digits = from < 0 ? new Uint8Array(1) : magnitude.subarray(from)
+  const sign = (digits[0] ?? 0) < 0x80 ? [] : [0]
+  return Buffer.concat([Buffer.from([tags.integer, sign.length + digits.length, ...sign]), digits])
 }
 
 /** `bytes` with zeroes in front up to `size`: TPMs may leave leading zeroes out. */

@@ -1,5 +1,5 @@
 /** Do the logs that came with evidence belong to it, and does ours reproduce the quoted PCR? What they say: `appraise/`. */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { Malformed } from "../wire/codec.ts"
 import { sameBytes, toHex } from "../wire/text.ts"
 import type { Quote } from "../tcg/attest.ts"
@@ -58,7 +58,7 @@ export function checkLogs(
   if (same && same.key === keyOf(payload))
     return { events: same.events, log: same.bytes, own: same, found: [...found, ...judge(payload, quote, same)] }
   const bytes = whole.subarray(0, own.length)
-  const digest = createHash("sha256").update(bytes).digest("hex")
+  const digest = hash("sha256", bytes)
   if (digest !== own.digest) found.push(finding("log.digest", "log", digest, own.digest))
   const read = readOwn(payload, bytes, digest)
   if (read instanceof Malformed)

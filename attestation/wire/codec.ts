@@ -55,9 +55,30 @@ export class Reader {
 
   /** The next `n` bytes, as a view. */
   take(n: number): Uint8Array {
+    const from = this.#pass(n)
+    return this.#bytes.subarray(from, from + n)
+  }
+
+  /** The next `n` bytes as a number, the most significant first. A view of them would cost more than the number. */
+  bigEndian(n: 1 | 2 | 4): number {
+    const from = this.#pass(n)
+    let value = 0
+    for (let i = 0; i < n; i++) value = value * 256 + (this.#bytes[from + i] ?? 0)
+    return value
+  }
+
+  /** The same, the least significant first. */
+  littleEndian(n: 1 | 2 | 4): number {
+    const from = this.#pass(n)
+    let value = 0
+    for (let i = n - 1; i >= 0; i--) value = value * 256 + (this.#bytes[from + i] ?? 0)
+    return value
+  }
+
+  #pass(n: number): number {
     if (n > this.left) throw new Malformed(`wanted ${n} bytes at byte ${this.#at}, ${this.left} left`)
     this.#at += n
-    return this.#bytes.subarray(this.#at - n, this.#at)
+    return this.#at - n
   }
 }
 
@@ -88,7 +109,7 @@ export const u64: Codec<bigint> = {
 
 function uint(size: 1 | 2 | 4): Codec<number> {
   return {
-    read: from => from.take(size).reduce((n, byte) => n * 256 + byte, 0),
+    read: from => from.bigEndian(size),
     write: (to, value) => {
       const bytes = Buffer.alloc(size)
       bytes.writeUIntBE(value, 0, size)

@@ -18,7 +18,10 @@ export function readJson<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number
   return fit(schema, parsed)
 }
 
-/** As {@link readJson}, and of one spelling only: members stand in the schema's order. For what is hashed or signed. */
+/**
+ * As {@link readJson}, and of one spelling only: members stand in the schema's order. For what is hashed or signed. The schema
+ * bounds the depth: it names every member, and what it does not name is refused unvisited.
+ */
 export function readExact<T>(schema: ZodType<T>, bytes: Uint8Array, limit: number): T {
   return exactly(schema, textOf(bytes, limit))
 }
@@ -31,10 +34,12 @@ export function readExactText<T>(schema: ZodType<T>, text: string, limit: number
 }
 
 function exactly<T>(schema: ZodType<T>, text: string): T {
-  const parsed = checked(text)
+  const parsed = parse(text)
+  if (text.includes("\\u")) checkParts(parsed)
   const result = schema.safeParse(parsed)
   // what the schema gives has its members in order, so that one comparison says all; a second tells what is wrong
   if (result.success && JSON.stringify(result.data) === text) return result.data
+  checkParts(parsed)
   if (JSON.stringify(parsed) !== text) throw new Malformed(otherSpelling)
   if (!result.success) throw new Malformed(explain(result.error.issues))
   throw new Malformed("its members are not in the order that this format allows")

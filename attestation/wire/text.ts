@@ -48,11 +48,16 @@ export const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(
 export const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64")
 export const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "base64"))
 
+/** Each byte as the character of its number (ISO 8859-1). */
+export const latin1 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")
+
 /** Whether two byte strings are equal. Public values only; secrets go through `timingSafeEqual`. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
 /** `text` as a line of at most `max` characters: what is no plain character is shown escaped, what is too long is cut with an ellipsis. */
 export function plainLine(text: string, max: number): string {
+  if (text.length <= max && /^[\x20-\x7e]*$/.test(text)) return text
   // oxlint-disable-next-line no-control-regex -- control characters are what it escapes
   const plain = text.replace(
     /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu,

@@ -4,6 +4,7 @@
  */
 import { hash } from "node:crypto"
 import { Malformed } from "../../wire/codec.ts"
+import { latin1 } from "../../wire/text.ts"
 import type { HashAlgorithm } from "../algorithm.ts"
 import { eventTypes } from "./event-type.ts"
 import type { FirmwareEvent, FirmwareLog } from "./log.ts"
@@ -27,9 +28,13 @@ export const measuredEvents = (log: FirmwareLog, bank: HashAlgorithm): MeasuredE
     if (!digest || !extendsPcr(event)) return []
     const { index, pcr, claimedType, data: untrustedData } = event
     const hex = Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString("hex")
-    const content = candidates(event).find(each => hash(bank, each) === hex)
-    return [{ index, pcr, claimedType, digest: hex, untrustedData, content }]
+    return [{ index, pcr, claimedType, digest: hex, untrustedData, content: contentOf(event, bank, hex) }]
   })
+
+function contentOf(event: FirmwareEvent, bank: HashAlgorithm, digest: string): Uint8Array | undefined {
+  for (const each of candidates(event)) if (hash(bank, each) === digest) return each
+  return undefined
+}
 
 /** Images, firmware and handed-over tables are measured themselves; the data says where they were. */
 const never: ReadonlySet<number> = new Set([
@@ -42,24 +47,17 @@ const never: ReadonlySet<number> = new Set([
   eventTypes.EFI_HANDOFF_TABLES2,
 ])
 
-/** What the digest may be over, the likeliest first. */
-function candidates({ pcr, claimedType, data }: FirmwareEvent): readonly Uint8Array[] {
-  if (pcr !== 7 && never.has(claimedType)) return []
-  switch (claimedType) {
-    case eventTypes.EFI_VARIABLE_BOOT:
-    case eventTypes.EFI_VARIABLE_BOOT2:
-      return [...variableData(data), data]
-    case eventTypes.EFI_VARIABLE_AUTHORITY:
-      // shim before 15.3 hashed one byte less than it logged.
-      return [data, data.subarray(0, -1)]
-    case eventTypes.IPL:
-      // PCRs 9 and 14 hold files and keys under their names.
-      return pcr === 9 || pcr === 14 ? [data] : texts(data)
-    case eventTypes.EVENT_TAG:
-      return [data, data.subarray(8)]
-    default:
-      return [data]
-  }
+/** What the digest may be over, the likeliest first; the next is made only where it was none of those before. */
+function* candidates({ pcr, claimedType, data }: FirmwareEvent): Generator<Uint8Array> {
+  if (pcr !== 7 && never.has(claimedType)) return
+  const isVariable = claimedType === eventTypes.EFI_VARIABLE_BOOT || claimedType === eventTypes.EFI_VARIABLE_BOOT2
+  if (isVariable) yield* variableData(data)
+  // PCRs 9 and 14 hold files and keys under their names.
+  if (claimedType === eventTypes.IPL && pcr !== 9 && pcr !== 14) yield* texts(data)
+  else yield data
+  // shim before 15.3 hashed one byte less than it logged.
+  if (claimedType === eventTypes.EFI_VARIABLE_AUTHORITY) yield data.subarray(0, -1)
+  if (claimedType === eventTypes.EVENT_TAG) yield data.subarray(8)
 }
 
 function variableData(data: Uint8Array): Uint8Array[] {
@@ -85,17 +83,18 @@ const longestPrefix = Math.max(...grubPrefixes.map(each => each.length))
  * A text with or without its NUL (of one byte or two), with or without what GRUB says that it is; or a section's name, which
  * systemd-stub logs in UCS-2 and measures in ASCII with a NUL.
  */
-function texts(data: Uint8Array): Uint8Array[] {
-  const head = Buffer.from(data.buffer, data.byteOffset, Math.min(data.length, longestPrefix)).toString("latin1")
+function* texts(data: Uint8Array): Generator<Uint8Array> {
+  const head = latin1(data.subarray(0, longestPrefix))
   const prefix = grubPrefixes.find(each => head.startsWith(each))
-  if (prefix) return [...endings(data.subarray(prefix.length)), ...endings(data)]
-  const isWide = data.length >= 2 && data[1] === 0
-  return isWide ? [...endings(data), ...endings(data.filter((_, at) => at % 2 === 0))] : endings(data)
+  if (prefix) yield* endings(data.subarray(prefix.length))
+  yield* endings(data)
+  const isWide = !prefix && data.length >= 2 && data[1] === 0
+  if (isWide) yield* endings(data.filter((_, at) => at % 2 === 0))
 }
 
-const endings = (text: Uint8Array): Uint8Array[] => [
-  text.subarray(0, -1),
-  text,
-  text.subarray(0, -2),
-  Buffer.concat([text, Buffer.alloc(1)]),
-]
+function* endings(text: Uint8Array): Generator<Uint8Array> {
+  yield text.subarray(0, -1)
+  yield text
+  yield text.subarray(0, -2)
+  yield Buffer.concat([text, Buffer.alloc(1)])
+}

@@ -1,5 +1,5 @@
 /** What did the boot loader do, and with which kernel, initrd and command line? PCRs 8, 9 and 11 to 14. */
-import { plainLine } from "../../wire/text.ts"
+import { latin1, plainLine } from "../../wire/text.ts"
 import { ofType, type ProvenEvent } from "./proven.ts"
 import { ucs2 } from "./variable.ts"
 
@@ -21,7 +21,7 @@ export type Grub = {
 export function grubOf(events: readonly ProvenEvent[]): Grub {
   const texts = ofType(events, 8, "IPL").flatMap(event =>
     event.content
-      ? [{ text: textOf(event.content), claimed: textOf(event.untrustedData.subarray(0, longestCommandLine)) }]
+      ? [{ text: textOf(event.content), claimed: latin1(event.untrustedData.subarray(0, longestCommandLine)) }]
       : [],
   )
   const commands = texts.map(({ text }) => text)
@@ -52,8 +52,7 @@ const longest = 8192
 /** Bytes as a line: UCS-2 where every second byte is zero, Latin-1 elsewhere; without the NULs at the end. */
 function textOf(bytes: Uint8Array): string {
   const isWide = bytes.length >= 4 && bytes.every((byte, at) => at % 2 === 0 || byte === 0)
-  const text = isWide ? ucs2(bytes) : Buffer.from(bytes).toString("latin1").replace(/\0+$/, "")
-  return plainLine(text, longest)
+  return plainLine(isWide ? ucs2(bytes) : latin1(bytes).replace(/\0+$/, ""), longest)
 }
 
 /** shim's lists of keys and hashes that a machine's owner enrolled, in PCR 14: name in the log → digest. */

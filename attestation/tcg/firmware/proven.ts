@@ -25,8 +25,8 @@ export function provenEvents(events: readonly MeasuredEvent[], proven: ReadonlyS
 
 /** Those of one type in one PCR, or in any. */
 export function ofType(events: readonly ProvenEvent[], pcr: number | "any", ...types: readonly EventType[]) {
-  const wanted = types.map(type => eventTypes[type])
-  return events.filter(each => (pcr === "any" || each.pcr === pcr) && wanted.some(type => type === each.claimedType))
+  const wanted: readonly number[] = types.map(type => eventTypes[type])
+  return events.filter(each => (pcr === "any" || each.pcr === pcr) && wanted.includes(each.claimedType))
 }
 
 /** What `reading` gives, or undefined where the bytes are not what they should be: a fact that cannot be told is left out. */

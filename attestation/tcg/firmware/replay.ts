@@ -1,8 +1,8 @@
 /** What do a firmware log's events add up to, in one bank? Part of the answer is with which value PCR 0 began. */
-import { createHash } from "node:crypto"
 import { Malformed } from "../../wire/codec.ts"
+import { digestOf } from "../../wire/digest.ts"
 import { digestSize, type HashAlgorithm } from "../algorithm.ts"
-import { extend, zero } from "../pcr.ts"
+import { extend, Register, zero } from "../pcr.ts"
 import { eventTypes } from "./event-type.ts"
 import type { FirmwareEvent, FirmwareLog } from "./log.ts"
 
@@ -51,16 +51,18 @@ const isStartupLocality = ({ claimedType, pcr, data }: FirmwareEvent): boolean =
 
 /** Every PCR that the log extends, replayed in `bank` from where `startup` says that PCR 0 began. */
 export function replayFirmwareLog(log: FirmwareLog, bank: HashAlgorithm, startup: Startup): FirmwareReplay {
-  const values = new Map<number, Uint8Array>()
+  const registers = new Map<number, Register>()
   const lacking = new Set<number>()
   for (const event of log.events) {
     if (!extendsPcr(event)) continue
     const digest = event.digests.get(bank)
-    if (!digest) lacking.add(event.pcr)
-    else values.set(event.pcr, extend(bank, values.get(event.pcr) ?? beginning(bank, event.pcr, startup), digest))
+    const register = registers.get(event.pcr) ?? new Register(bank, beginning(bank, event.pcr, startup))
+    registers.set(event.pcr, register)
+    if (digest) register.extend(digest)
+    else lacking.add(event.pcr)
   }
-  for (const pcr of lacking) values.delete(pcr)
-  return { values, lacking }
+  const known = [...registers].filter(([pcr]) => !lacking.has(pcr))
+  return { values: new Map(known.map(([pcr, register]) => [pcr, register.value])), lacking }
 }
 
 /** What a PCR holds before its first event: zeroes, and in PCR 0 the startup locality as the last byte. */
@@ -102,5 +104,4 @@ export function valuesUnder(
 /** What firmware measures when the operating system takes over (Platform Firmware Profile, 3.3.4.6). */
 export const exitActions = ["Exit Boot Services Invocation", "Exit Boot Services Returned with Success"] as const
 
-const hashOf = (bank: HashAlgorithm, text: string): Uint8Array =>
-  new Uint8Array(createHash(bank).update(text, "latin1").digest())
+const hashOf = (bank: HashAlgorithm, text: string): Uint8Array => digestOf(bank, Buffer.from(text, "latin1"))

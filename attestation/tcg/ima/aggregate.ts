@@ -1,6 +1,5 @@
 /** Does an IMA log belong to this boot? Its first entry is a digest over the PCRs that the boot had extended by then. */
-import { createHash } from "node:crypto"
-import { toHex } from "../../wire/text.ts"
+import { hash } from "node:crypto"
 import type { HashAlgorithm } from "../algorithm.ts"
 import type { PcrValues } from "../pcr.ts"
 import type { ImaEvent } from "./event.ts"
@@ -31,11 +30,6 @@ export function judgeBootAggregate(first: ImaEvent | undefined, bank: HashAlgori
 }
 
 function aggregate(bank: HashAlgorithm, boot: PcrValues, count: number): string | undefined {
-  const composite = createHash(bank)
-  for (let pcr = 0; pcr < count; pcr++) {
-    const value = boot.get(pcr)
-    if (!value) return undefined
-    composite.update(value)
-  }
-  return toHex(composite.digest())
+  const values = Array.from({ length: count }, (_, pcr) => boot.get(pcr))
+  return values.includes(undefined) ? undefined : hash(bank, Buffer.concat(values.filter(value => value !== undefined)))
 }

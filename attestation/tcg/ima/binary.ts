@@ -2,6 +2,7 @@
 import { Malformed } from "../../wire/codec.ts"
 import { digestSize } from "../algorithm.ts"
 import { type ImaEntry, imaLimits, type ImaLog, isZero, oldestData } from "./entry.ts"
+import { templateNames } from "./template.ts"
 
 /** The entry that begins at `at`, or "cut" where the bytes end within it. Throws Malformed. */
 export function readBinary({ bytes, shows }: ImaLog, at: number): ImaEntry | "cut" {
@@ -13,7 +14,7 @@ export function readBinary({ bytes, shows }: ImaLog, at: number): ImaEntry | "cu
   if (nameLength === 0 || nameLength > imaLimits.template)
     throw new Malformed(`entry at byte ${at}: a template's name of ${nameLength} bytes`)
   const dataAt = nameAt + nameLength
-  const template = bytes.toString("latin1", nameAt, dataAt)
+  const template = nameIn(bytes, nameAt, dataAt)
   const violation = isZero(bytes, digestAt, digestSize[shows])
   if (template === "ima") return readOldest(bytes, dataAt, pcr, violation)
   if (dataAt + 4 > bytes.length) return "cut"
@@ -21,6 +22,16 @@ export function readBinary({ bytes, shows }: ImaLog, at: number): ImaEntry | "cu
   if (length > imaLimits.data) throw new Malformed(`entry before byte ${dataAt}: ${length} bytes of data`)
   const end = dataAt + 4 + length
   return end > bytes.length ? "cut" : { pcr, violation, template, data: bytes.subarray(dataAt + 4, end), end }
+}
+
+/** A template's name; one that a kernel has is not made anew for each of half a million entries. */
+const nameIn = (bytes: Buffer, from: number, to: number): string =>
+  templateNames.find(name => spells(bytes, from, to, name)) ?? bytes.toString("latin1", from, to)
+
+function spells(bytes: Buffer, from: number, to: number, name: string): boolean {
+  if (name.length !== to - from || to > bytes.length) return false
+  for (let i = 0; i < name.length; i++) if (bytes[from + i] !== name.charCodeAt(i)) return false
+  return true
 }
 
 /** The digest that the entry at `at` shows. */

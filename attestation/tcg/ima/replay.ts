@@ -79,7 +79,8 @@ export function replayImaLog(log: ImaLog, bank: HashAlgorithm, quoted: Uint8Arra
     else {
       templates.add(entry.template)
       if (entry.violation) violations++
-      joined.fill(entry.violation ? 0xff : 0x00, size)
+      if (entry.violation) joined.fill(0xff, size)
+      else if (algorithm !== bank) joined.fill(0x00, size)
       if (!entry.violation) joined.write(hash(algorithm, entry.data, "binary"), size, "binary")
       joined.write(hash(bank, joined, "binary"), 0, "binary")
     }

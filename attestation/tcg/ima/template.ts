@@ -11,6 +11,8 @@ const templates: Readonly<Record<string, string>> = {
   "ima-modsig": "d-ng|n-ng|sig|d-modsig|modsig",
   "evm-sig": "d-ng|n-ng|evmsig|xattrnames|xattrlengths|xattrvalues|iuid|igid|imode",
 }
+/** Their names. */
+export const templateNames: readonly string[] = Object.keys(templates)
 
 const kinds = {
   d: "digest",
