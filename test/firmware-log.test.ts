@@ -322,6 +322,24 @@ describe("C23 bounds", () => {
     for (const value of [0x00, 0xff])
       expect(readFirmwareLog(Buffer.concat([header, event, Buffer.alloc(5000, value)])).events.length).toBe(1)
     expect(readFirmwareLog(Buffer.concat([header, Buffer.alloc(100)])).events).toEqual([])
+    for (const value of [0x00, 0xff]) expect(() => readFirmwareLog(Buffer.alloc(5000, value))).toThrow("is empty")
+  })
+
+  test("a log in a bank that is not known here alone is read, and nothing is said of it", () => {
+    const sm3 = numbered(Buffer.from("12002000", "hex"), 1)
+    const digest = Buffer.concat([le(2, 0x12), Buffer.alloc(32, 7)])
+    const one = Buffer.concat([le(4, 0), le(4, 4), le(4, 1), digest, le(4, 4), Buffer.alloc(4)])
+    expect(readFirmwareLog(Buffer.concat([sm3, one]))).toMatchObject({ banks: [], events: [{ pcr: 0 }] })
+    expect(judge(Buffer.concat([sm3, one]), quoteOf(boot)).findings).toMatchObject([
+      { id: "firmware.bank", seen: "no bank that is known here" },
+    ])
+    // sha1, sha256, sha384, sha512 and SM3, each in an event of its own order
+    const five = numbered(Buffer.from("04001400" + "0b002000" + "0c003000" + "0d004000" + "12002000", "hex"), 5)
+    const ordered = agile(["sha512", "sha1", "sha384", "sha256"], separator(0))
+    const whole = Buffer.concat([ordered.subarray(0, 8), le(4, 5), digest, ordered.subarray(12)])
+    expect([...(readFirmwareLog(Buffer.concat([five, whole])).events[0]?.digests.keys() ?? [])]).toEqual(
+      readFirmwareLog(Buffer.concat([five, ordered])).events.flatMap(each => [...each.digests.keys()]),
+    )
   })
 
   test("more events than a machine has, more bytes than a log", () => {

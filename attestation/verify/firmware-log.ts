@@ -72,7 +72,9 @@ export function replayFirmware(
   try {
     const log = readFirmwareLog(logs.firmware)
     if (!log.banks.includes(bank))
-      return nothing("nothing proven", [finding("firmware.bank", "firmware", log.banks.join(", "), bank)])
+      return nothing("nothing proven", [
+        finding("firmware.bank", "firmware", log.banks.join(", ") || "no bank that is known here", bank),
+      ])
     return account(log, startupOf(log), logs.userspace, bank, quoted, admitted)
   } catch (error) {
     if (!(error instanceof Malformed)) throw error

@@ -49,9 +49,9 @@ const eventData = counted(firmwareLimits.data, le32)
 
 /** The events in `bytes`, which may be followed by padding of one value (all 0x00 or all 0xff). Throws Malformed. */
 export function readFirmwareLog(bytes: Uint8Array): FirmwareLog {
-  if (bytes.length === 0) throw new Malformed("the firmware log is empty")
   if (bytes.length > firmwareLimits.log)
     throw new Malformed(`a firmware log of ${bytes.length} bytes exceeds ${firmwareLimits.log}`)
+  if (paddingOf(bytes) === 0) throw new Malformed("the firmware log is empty")
   const from = new Reader(bytes)
   const first = readEvent(from, 0, sha1Digest)
   const announced = readSpecId(first, from)
