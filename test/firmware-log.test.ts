@@ -334,7 +334,7 @@ describe("C23 bounds", () => {
       { id: "firmware.bank", seen: "no bank that is known here" },
     ])
     // sha1, sha256, sha384, sha512 and SM3, each in an event of its own order
-    const five = numbered(Buffer.from("04001400" + "0b002000" + "0c003000" + "0d004000" + "12002000", "hex"), 5)
+    const five = numbered(Buffer.from("040014000b0020000c0030000d00400012002000", "hex"), 5)
     const ordered = agile(["sha512", "sha1", "sha384", "sha256"], separator(0))
     const whole = Buffer.concat([ordered.subarray(0, 8), le(4, 5), digest, ordered.subarray(12)])
     expect([...(readFirmwareLog(Buffer.concat([five, whole])).events[0]?.digests.keys() ?? [])]).toEqual(

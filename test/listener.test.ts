@@ -11,15 +11,18 @@ import { setTimeout as delay } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { WebSocket } from "ws"
 import { readConfiguration } from "../agent/config.ts"
+import { verbs as brokerVerbs } from "../agent/broker/verbs.ts"
+import { listenerRoute } from "../agent/listener.ts"
 import { runAgent } from "../agent/main.ts"
 import { agentSocket, agentVerbs } from "../agent/verbs.ts"
-import { paths, subprotocol } from "../attestation/protocol/message.ts"
+import { paths, subprotocol, writeMessage } from "../attestation/protocol/message.ts"
 import { readEvent } from "../attestation/protocol/event.ts"
 import { readCel } from "../attestation/tcg/cel.ts"
 import { readBetween } from "../attestation/verify/full-reading.ts"
 import { openCaller } from "../local/call.ts"
 import { nobody } from "../local/supervisor.ts"
 import { removeFolder, temporaryFolder } from "./collector-house.ts"
+import { knock, messages } from "./stranger.ts"
 import { startSwtpm, type Swtpm } from "./swtpm.ts"
 
 const folder = temporaryFolder()
@@ -149,6 +152,21 @@ describe("an agent's own door", () => {
     const { code, out } = await asking(stranger.file)
     expect(code, out).toBe(1)
     expect(out).toContain("not on the list")
+  }, 60_000)
+
+  it("C37 does nothing for a message of any row without the key that the row needs, with none or another", async () => {
+    expect(Object.values(listenerRoute.says).map(({ needs }) => needs)).toEqual([
+      "a listed TLS key",
+      "a listed TLS key",
+    ])
+    const broker = await openCaller(join(folder, "arun/broker.sock"), brokerVerbs, 30_000)
+    const { identity } = await broker.call("identity", {})
+    broker.close()
+    const pem = readFileSync(stranger.file, "latin1")
+    const all = messages(identity, attester)
+    for (const shown of [{}, { key: pem, cert: pem }])
+      for (const said of Object.keys(listenerRoute.says) as (keyof typeof listenerRoute.says)[])
+        expect(await knock(port, listenerRoute.path, [writeMessage(all[said])], shown), said).toEqual(["goodbye"])
   }, 60_000)
 
   it("lets nobody in who shows no key, or speaks TLS 1.2", async () => {
