@@ -208,6 +208,16 @@ describe("what comes and goes", () => {
   })
 })
 
+test("what cannot be read is no difference, and says so", () => {
+  const closed: Measurement = { ...measurement("nvidia", []), state: "unreadable" }
+  const says = (events: readonly LogEvent[], reference: Reference): string | undefined =>
+    judged(events, { reference }).components.find(({ name }) => name === "runtime")?.says
+  expect(says([closed], recorded([closed]))).toBe("as recorded where it can be read")
+  expect(says([closed], recorded([measurement("nvidia", [["version", "2"]])]))).toBe("not as recorded")
+  const disputed = measurement("nvidia", [["contradiction", "1 or 2"]])
+  expect(says([disputed], recorded([disputed]))).toBe("as recorded, and contradicts itself")
+})
+
 test("a contradiction contraindicates, recorded or not, and stays for the epoch of the log", () => {
   const disputed = measurement("nvidia", [["contradiction", "driver version: driver says 1, nvidia-smi says 2"]])
   const settled = measurement("nvidia", [["version", "2"]])

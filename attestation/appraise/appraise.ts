@@ -13,7 +13,7 @@ import type { VerifiedEvidence } from "../verify/verify.ts"
 import { judgeTpm } from "./admission.ts"
 import { type Authority, authorityFor, type Custody, custodyOf, gapsIn, type Grounds } from "./authority.ts"
 import { causeOf } from "./cause.ts"
-import { comesAndGoes, contradictions, differences } from "./compare.ts"
+import { comesAndGoes, contradictions, differences, inPart } from "./compare.ts"
 import { judgeBoot } from "./boot.ts"
 import { type Component, type Tier, tierOf, tiers, unreadable } from "./component.ts"
 import type { Endorsement } from "./endorsement.ts"
@@ -172,15 +172,15 @@ function notCompared(name: string, measured: readonly Measurement[]): Component 
 function compared(name: string, measured: readonly Measurement[], recorded: readonly Measurement[]): Component {
   const present = newestMeasurements(measured)
   const wanted = new Map(recorded.map(each => [keyOfMeasurement(each), each]))
-  const found = [
-    ...unreadable(present),
-    ...contradictions(measured),
-    ...missing(present, recorded),
-    ...measured.flatMap(each => judgeMeasurement(each, wanted)),
-  ]
+  const differing = [...missing(present, recorded), ...measured.flatMap(each => judgeMeasurement(each, wanted))]
+  const found = [...unreadable(present), ...contradictions(measured), ...differing]
   const distinct = [...new Map(found.map(each => [JSON.stringify(each), each])).values()]
-  const says = distinct.length === 0 ? "as recorded, approved by nobody" : "not as recorded"
-  return { name, tier: tierOf(distinct, "warning"), says, findings: distinct }
+  return { name, tier: tierOf(distinct, "warning"), says: wordsOf(differing, distinct), findings: distinct }
+}
+
+function wordsOf(differing: readonly Finding[], found: readonly Finding[]): string {
+  if (differing.length > 0) return "not as recorded"
+  return found.length === 0 ? "as recorded, approved by nobody" : inPart("as recorded", found)
 }
 
 function missing(present: readonly Measurement[], recorded: readonly Measurement[]): Finding[] {

@@ -37,6 +37,12 @@ export const contradictions = (measured: readonly Measurement[]): Finding[] =>
       .map(([, value]) => finding("source.contradiction", keyOfMeasurement(each), value, "one answer")),
   )
 
+/** `words` for what differs in nothing, and is a finding all the same. */
+export const inPart = (words: string, found: readonly Finding[]): string =>
+  found.some(({ id }) => id === "source.contradiction")
+    ? `${words}, and contradicts itself`
+    : `${words} where it can be read`
+
 function byName(facts: readonly Fact[]): ReadonlyMap<string, readonly string[]> {
   const values = new Map<string, string[]>()
   for (const [name, value] of facts) values.set(name, [...(values.get(name) ?? []), value])

@@ -8,7 +8,7 @@ import { digestOf, keyOfLine, type Pin, type PinLine, withoutExcepted } from "..
 import { keyOfMeasurement, newestMeasurements } from "../pins/reference.ts"
 import type { Measurement } from "../protocol/event.ts"
 import { type Finding, finding, findings } from "../verify/finding.ts"
-import { comesAndGoes, contradictions, differences } from "./compare.ts"
+import { comesAndGoes, contradictions, differences, inPart } from "./compare.ts"
 import { type Component, tierOf, unreadable } from "./component.ts"
 
 /** What is measured, judged by what is in force of one origin: a component for each source. */
@@ -48,17 +48,16 @@ function judgeSource(name: string, own: readonly Measurement[], force: InForce, 
       findings: left,
     }
   const present = newestMeasurements(judged)
-  const found = [
-    ...unreadable(present),
-    ...contradictions(judged),
+  const differing = [
     ...missing(name, present, force),
     ...newestFindings(present, force, material),
     ...earlierFindings(judged, present, force, material),
-    ...left,
   ]
+  const found = [...unreadable(present), ...contradictions(judged), ...differing, ...left]
   const distinct = [...new Map(found.map(each => [JSON.stringify(each), each])).values()]
   const tier = tierOf(distinct, "affirming")
-  return { name, tier, says: tier === "affirming" ? asPinned(present, force) : "not as pinned", findings: distinct }
+  const says = tier === "affirming" ? asPinned(present, force) : inPart("as pinned", distinct)
+  return { name, tier, says: differing.length > 0 && tier !== "affirming" ? "not as pinned" : says, findings: distinct }
 }
 
 const ignores = ({ ignore }: Pin, source: string, own: string): boolean =>
