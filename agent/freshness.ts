@@ -75,13 +75,19 @@ export class Freshness {
   #glanceLater(wait: number): void {
     this.#later(wait, async () => {
       const begun = performance.now()
-      const now = await glance(this.#parts.host)
-      const took = performance.now() - begun
-      const before = this.#seen
-      this.#seen = now
-      if (before !== "nothing" && before !== now) await this.#measure("what runs here, or what is plugged in, changed")
-      this.#glanceLater(Math.max(this.#settings.glance, took / effort))
+      try {
+        await this.#glance()
+      } finally {
+        this.#glanceLater(Math.max(this.#settings.glance, (performance.now() - begun) / effort))
+      }
     })
+  }
+
+  async #glance(): Promise<void> {
+    const now = await glance(this.#parts.host)
+    const before = this.#seen
+    this.#seen = now
+    if (before !== "nothing" && before !== now) await this.#measure("what runs here, or what is plugged in, changed")
   }
 
   #beatLater(): void {

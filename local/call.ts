@@ -30,6 +30,9 @@ const request = z.strictObject({ verb: z.string().max(64), with: z.unknown() })
 /** The other side answered that it could not; `hint` says what to do. */
 export class CallFailed extends Hinted {}
 
+/** No answer came within the deadline: what it would have been is not known. */
+export class CallLate extends CallFailed {}
+
 /**
  * Serves `verbs` on `server`, one request after another on each connection. A request that is not one closes its connection.
  * `handlers` may throw: an Error with a string `hint` is told with it.
@@ -90,7 +93,7 @@ export type Caller<V extends Verbs> = {
 
 type Waiting = { readonly answered: (frame: Uint8Array) => void; readonly failed: (error: Error) => void }
 
-/** Connects to the socket at `path`. A call that has no answer within `deadline` milliseconds fails, and with it the connection. */
+/** Connects to the socket at `path`. A call that has no answer within `deadline` milliseconds fails as {@link CallLate}, and with it the connection. */
 export async function openCaller<const V extends Verbs>(path: string, verbs: V, deadline: number): Promise<Caller<V>> {
   const socket = await connected(path)
   const waiting: Waiting[] = []
@@ -111,7 +114,7 @@ export async function openCaller<const V extends Verbs>(path: string, verbs: V, 
   return {
     call: async (verb, given) => {
       const timer = setTimeout(
-        () => fail(new CallFailed(`${verb}: no answer within ${deadline} ms`, "look at its log")),
+        () => fail(new CallLate(`${verb}: no answer within ${deadline} ms`, "look at its log")),
         deadline,
       )
       try {

@@ -6,7 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
 import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { symlinkSync, writeFileSync } from "node:fs"
-import { createConnection } from "node:net"
+import { createConnection, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
@@ -165,6 +165,19 @@ describe.runIf(isRoot)("an agent without rights", () => {
 })
 
 const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex")
+
+it("that is there and keeps silent is no fact: nothing is measured, and the fix is named", async () => {
+  const path = join(scratch, "silent")
+  const silent = createServer(() => undefined).listen(path)
+  try {
+    const asked = readerAt(path, 50)
+    const question = () => asked.bytes("/run/log/systemd/tpm2-measure.log", 0, 10)
+    for (const each of [question(), question()])
+      await expect(each).rejects.toMatchObject({ message: /does not answer/, hint: /systemctl status assay-reader/ })
+  } finally {
+    silent.close()
+  }
+})
 
 describe.runIf(isRoot)("the reader", () => {
   const ask = async (verb: keyof typeof verbs, given: object): Promise<unknown> => {

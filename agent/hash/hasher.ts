@@ -66,6 +66,9 @@ export type FlatFound = Pick<FileDigests, "sha256" | "size" | "state"> & { reado
 /** Bytes read so far of all that must be read, and the path of one of the files that are read now. */
 export type HashProgress = (done: number, total: number, path: Binary) => void
 
+/** The most files that are remembered by SHA-256 alone. */
+const mostFlats = 4096
+
 /** Reads of fewer bytes are over before anybody asks how far they are. */
 const long = 1 << 30
 
@@ -74,6 +77,7 @@ export class Hasher {
   readonly #settings: HasherSettings
   readonly #pool: Pool
   readonly #known = new Known()
+  readonly #flats = new Map<string, FlatFound>()
   /** the models that were measured last */
   readonly models = new MeasuredModels()
   #plan: Promise<Plan> | undefined
@@ -137,20 +141,28 @@ export class Hasher {
     progress: HashProgress,
   ): Promise<readonly FlatFound[]> {
     const targets = await lookAt(this.#pool, paths, signal)
-    const missing = targets.filter(({ state }) => this.#known.get(state, depth) === "unknown")
+    const missing = targets.filter(({ state }) => this.#flatOf(state, depth) === "unknown")
     const found = new Map<Target, FlatFound>()
     if (missing.length > 0) {
       const round = this.#round(missing, signal, progress)
       const hashed = await this.#flat(round, missing)
-      for (const [i, { sha256, size, state, by }] of hashed.entries()) {
+      for (const [i, { sha256, size, state, by, settled }] of hashed.entries()) {
         const target = missing[i]
         if (target) found.set(target, { sha256, size, state, by })
+        const sure = settled && state === target?.state
+        if (sure && this.#flats.size < mostFlats) this.#flats.set(state, { sha256, size, state, by })
       }
     }
     return targets.flatMap(target => {
-      const known = this.#known.get(target.state, depth)
+      const known = this.#flatOf(target.state, depth)
       return found.get(target) ?? (known === "unknown" ? [] : { ...known, by: "known" })
     })
+  }
+
+  /** What is known of a file in this state, by both digests or by one. */
+  #flatOf(state: string, depth: Depth): Pick<FileDigests, "sha256" | "size" | "state"> | "unknown" {
+    const known = this.#known.get(state, depth)
+    return known === "unknown" && depth === "quick" ? (this.#flats.get(state) ?? "unknown") : known
   }
 
   async #flat(round: Round, targets: readonly Target[]): Promise<Hashed[]> {
@@ -188,6 +200,7 @@ export class Hasher {
   /** Doubts every file, and whatever is on disk: the next measurement reads them all. */
   forget(): void {
     this.#diskCounts = false
+    this.#flats.clear()
     this.#known.doubt()
   }
 

@@ -1,12 +1,13 @@
 /**
  * How does the agent come by what it may not see itself? It asks the reader, where one answers; where none does, what cannot be
- * read stays unreadable, and says what would help. One question at a time, over a connection
- * that is kept while questions follow one another.
+ * read stays unreadable, and says what would help. One that is there and keeps silent is no fact about the machine: then
+ * nothing is measured. One question at a time, over a connection that is kept while questions follow one another.
  */
 import { createHash } from "node:crypto"
-import { type Caller, CallFailed, openCaller } from "../../local/call.ts"
+import { type Caller, CallFailed, CallLate, openCaller } from "../../local/call.ts"
 import { fromBase64 } from "../../attestation/wire/text.ts"
 import { type Elsewhere, type FileDigest, type Found, Host } from "../host.ts"
+import { Trouble } from "../trouble.ts"
 import { type Content, namedFiles, partLimit, verbs } from "./verbs.ts"
 
 /** Milliseconds until a call is given up: a digest of a file in /boot takes longest. */
@@ -35,13 +36,13 @@ function contentOf(path: string): Content | "none" {
 /** The machine that this runs on, with what the configured reader shows of it. */
 export const thisMachine = ({ reader }: { readonly reader: string }): Host => new Host("/", "run", readerAt(reader))
 
-/** The reader at `socket`; none need be there. */
-export function readerAt(socket: string): Elsewhere {
-  const line = new Line(socket)
+/** The reader at `socket`; none need be there. A question throws Trouble when one is there and does not answer within `patience` ms. */
+export function readerAt(socket: string, patience = deadline): Elsewhere {
+  const line = new Line(socket, patience)
   let last: Promise<unknown> = Promise.resolve()
   const ask = <T>(question: (reader: Calls) => Promise<Found<T>>): Promise<Found<T>> => {
     const answer = last.then(() => line.ask(question))
-    last = answer
+    last = answer.catch(() => undefined)
     return answer
   }
   return elsewhere(ask, path => contentOf(path))
@@ -90,22 +91,25 @@ const kept = 500
 /** The connection to the reader at a socket, as long as it is used. */
 class Line {
   readonly #socket: string
+  readonly #patience: number
   #open: Calls | undefined
   #over: NodeJS.Timeout | undefined
 
-  constructor(socket: string) {
+  constructor(socket: string, patience: number) {
     this.#socket = socket
+    this.#patience = patience
   }
 
-  /** A reader that does not answer leaves things unreadable. */
+  /** A reader that is not there leaves things unreadable. Throws Trouble when it is there, and silent. */
   async ask<T>(question: (reader: Calls) => Promise<Found<T>>): Promise<Found<T>> {
     clearTimeout(this.#over)
     const reused = this.#open !== undefined
     try {
-      this.#open ??= await openCaller(this.#socket, verbs, deadline)
+      this.#open ??= await openCaller(this.#socket, verbs, this.#patience)
       return await question(this.#open)
     } catch (error) {
       this.#close()
+      if (error instanceof CallLate) throw silent(this.#socket, error)
       if (reused) return await this.ask(question) // the reader may have been started anew
       return { state: "unreadable", problem: whyNot(this.#socket, error) }
     } finally {
@@ -119,6 +123,13 @@ class Line {
     this.#open = undefined
   }
 }
+
+/** systemd holds the socket, and cannot start what serves it: on a full disk, for one. */
+const silent = (socket: string, { message }: CallLate): Trouble =>
+  new Trouble(
+    `the reader at ${socket} does not answer (${message})`,
+    "look at: systemctl status assay-reader; a service cannot start without room on the disk that holds /tmp",
+  )
 
 function whyNot(socket: string, error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""

@@ -108,18 +108,28 @@ export async function digestFacts(context: Context, path: string): Promise<Fact[
   return asFacts(await context.host.orReader(own, reader => reader.digest(path, context.depth)))
 }
 
-/** The same for a path of the machine that runs this, whatever the host's root. */
-export const digestOfLocal = async (context: Context, path: string): Promise<Fact[]> =>
-  asFacts(await ownDigest(context, path))
+/** The same for a path of the machine that runs this, whatever the host's root; SHA-256 is all that is wanted of it. */
+export async function digestOfLocal({ hasher, depth, signal }: Context, path: string): Promise<Fact[]> {
+  return asFacts(
+    await foundOr(async () => {
+      const [found] = await hasher.flat([asBinary(Buffer.from(path))], depth, signal, () => undefined)
+      if (!found) throw new Error("a file was given and none came back")
+      return found
+    }),
+  )
+}
 
 const asFacts = (found: Found<FileDigest>): Fact[] =>
   found.state === "present"
     ? [known("digest", `sha256:${found.value.sha256}`), known("size", found.value.size)]
     : [fact("digest", found)]
 
-async function ownDigest({ hasher, depth, signal }: Context, path: string): Promise<Found<FileDigest>> {
+const ownDigest = ({ hasher, depth, signal }: Context, path: string): Promise<Found<FileDigest>> =>
+  foundOr(() => hasher.file({ path: Buffer.from(path) }, depth, signal, () => undefined))
+
+async function foundOr(hash: () => Promise<FileDigest>): Promise<Found<FileDigest>> {
   try {
-    return { state: "present", value: await hasher.file({ path: Buffer.from(path) }, depth, signal, () => undefined) }
+    return { state: "present", value: await hash() }
   } catch (error) {
     if (!(error instanceof CannotHash)) throw error
     return refusalAsFound(error)

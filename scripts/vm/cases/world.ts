@@ -126,7 +126,7 @@ const fill = "dd if=/dev/zero of=/fill bs=1M; dd if=/dev/zero of=/fill-rest bs=4
 /** What a machine without room answers: as well as ever where nothing is to be written, or that there is no room. */
 async function clearly(site: Site): Promise<string> {
   let last = await site.verdict()
-  const clear = (): boolean => last.tier !== "unanswered" || /ENOSPC|no space|make room/i.test(last.why)
+  const clear = (): boolean => last.tier !== "unanswered" || /ENOSPC|no space|reader .* does not answer/i.test(last.why)
   const told = async (): Promise<boolean> => clear() || ((last = await site.verdict()), clear())
   await until(told, 600, "neither an answer nor a reason came").catch(error => {
     throw new Error(`${String(error)}; the last was:\n${describe(last)}`)
