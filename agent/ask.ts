@@ -3,7 +3,7 @@
  * a deadline and a bound. Whose port it is, the caller has made sure of; what the answer says is that server's word.
  */
 import { request } from "node:http"
-import type { Found } from "./host.ts"
+import type { Found } from "./found.ts"
 
 const limits = Object.freeze({ milliseconds: 1000, bytes: 1 << 18 })
 const unreadable = (problem: string): Found<never> => ({ state: "unreadable", problem })

@@ -4,12 +4,13 @@
  * verifies; which process may read root's files is a question of the unit: this file is where their bytes come from.
  */
 import { createHash } from "node:crypto"
+import type { Found } from "./found.ts"
 import { type BootLog, type BootLogName, bootLogNames, logLimits } from "../attestation/protocol/evidence.ts"
 import { openImaLog } from "../attestation/tcg/ima/log.ts"
 import { type ImaHashing, imaPcr, imaStart, type ImaState, replayImaLog } from "../attestation/tcg/ima/replay.ts"
 import { Malformed } from "../attestation/wire/codec.ts"
 import { fromHex, sameBytes } from "../attestation/wire/text.ts"
-import type { Found, Host } from "./host.ts"
+import type { Host } from "./host.ts"
 
 /** Where the kernel and systemd show them. */
 export const bootLogPaths: Readonly<Record<BootLogName, string>> = {

@@ -4,7 +4,8 @@
  * What the change is, a measurement finds.
  */
 import { createHash } from "node:crypto"
-import type { Found, Host } from "./host.ts"
+import type { Found } from "./found.ts"
+import type { Host } from "./host.ts"
 import { scanOf } from "./sources/process/scan.ts"
 
 const lists = ["/sys/module", "/sys/bus/pci/devices", "/sys/class/drm", "/proc/driver/nvidia/gpus"]

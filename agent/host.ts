@@ -7,16 +7,8 @@ import { constants } from "node:fs"
 import { lstat, open, opendir, readlink, realpath, stat } from "node:fs/promises"
 import { join, posix } from "node:path"
 import { askLoopback } from "./ask.ts"
+import type { FileDigest, Found, Mapped } from "./found.ts"
 import { runProgram } from "./program.ts"
-import type { Mapped } from "./sources/process/maps.ts"
-
-export type Found<T> =
-  | { readonly state: "present"; readonly value: T }
-  | { readonly state: "absent" }
-  | { readonly state: "unreadable"; readonly problem: string }
-
-/** A file by its contents: SHA-256 in hex, and bytes. */
-export type FileDigest = { readonly sha256: string; readonly size: number }
 
 /**
  * Who sees what this process may not: reader/ask.ts. Paths are this machine's; `folder` is a process's in proc. Where it does

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto"
 import type { WebSocket } from "ws"
 import { chunkLimit, type FromAttester, type ToAttester, writeMessage } from "../attestation/protocol/message.ts"
-import type { Spooled } from "./spool.ts"
+import type { Spooled } from "./spool-file.ts"
 import { Trouble } from "./trouble.ts"
 
 /** What became of a piece of evidence. */

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process"
 import { constants } from "node:fs"
 import { stat } from "node:fs/promises"
-import type { Found } from "./host.ts"
+import type { Found } from "./found.ts"
 
 /** How long a program may take (ms), and the most bytes that it may say on either of its outputs. */
 export type Patience = { readonly deadline: number; readonly limit: number }

@@ -12,7 +12,12 @@ import { readJson, writeJson } from "../attestation/wire/json.ts"
 import { count, decimal64, hex, instant, line, sameBytes } from "../attestation/wire/text.ts"
 import { envelopeLimit } from "../attestation/protocol/dsse.ts"
 import { bootLogNames, logLimits } from "../attestation/protocol/evidence.ts"
-import type { Spooled } from "./spool.ts"
+import type { Evidence } from "./attester.ts"
+
+/** `challenge` is what the evidence answers, or null for a report. */
+export type Spooled = Pick<Evidence, "digest" | "audience" | "made" | "sequence" | "envelope" | "log" | "bootLogs"> & {
+  readonly challenge: string | null
+}
 
 /** How the file of a log is called: by what it begins with, and by its kind unless it is ours. */
 const logFileName = z.string().regex(/^(?:(?:firmware|userspace|ima)-)?[0-9a-f]{64}$/, "not the name of a log's file")

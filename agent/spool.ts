@@ -5,16 +5,10 @@
  */
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
-import type { Evidence } from "./attester.ts"
 import { type BootLogName, bootLogNames } from "../attestation/protocol/evidence.ts"
-import { EarlierPiece, type KeptLog, readPiece, syncFolder, writePiece } from "./spool-file.ts"
+import { EarlierPiece, type KeptLog, readPiece, type Spooled, syncFolder, writePiece } from "./spool-file.ts"
 import { SpooledLogs } from "./spool-log.ts"
 import { type Say, told } from "./trouble.ts"
-
-/** `challenge` is what the evidence answers, or null for a report. */
-export type Spooled = Pick<Evidence, "digest" | "audience" | "made" | "sequence" | "envelope" | "log" | "bootLogs"> & {
-  readonly challenge: string | null
-}
 
 /** A piece that lies in the spool. */
 export type Entry = {

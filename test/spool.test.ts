@@ -5,7 +5,8 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSyn
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeEach, describe, expect, it } from "vitest"
-import { Spool, type Spooled } from "../agent/spool.ts"
+import { Spool } from "../agent/spool.ts"
+import type { Spooled } from "../agent/spool-file.ts"
 
 const root = mkdtempSync(join(tmpdir(), "assay-spool-"))
 afterAll(() => rmSync(root, { recursive: true, force: true }))

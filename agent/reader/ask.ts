@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto"
 import { type Caller, CallFailed, CallLate, openCaller } from "../../local/call.ts"
 import { fromBase64 } from "../../attestation/wire/text.ts"
-import { type Elsewhere, type FileDigest, type Found, Host } from "../host.ts"
+import type { FileDigest, Found } from "../found.ts"
+import { type Elsewhere, Host } from "../host.ts"
 import { Trouble } from "../trouble.ts"
 import { type Content, namedFiles, partLimit, verbs } from "./verbs.ts"
 

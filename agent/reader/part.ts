@@ -6,7 +6,7 @@ import { createHash } from "node:crypto"
 import { constants } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import type { BigIntStats } from "node:fs"
-import type { Found } from "../host.ts"
+import type { Found } from "../found.ts"
 import { stateOf } from "../hash/job.ts"
 
 export type Part = { readonly bytes: Uint8Array; readonly file: string }

@@ -2,10 +2,11 @@
  * How is each question answered? With what the kernel shows to this process, bounded, and only of what the list of verbs.ts
  * names; a file that cannot be had is an answer. The process around it: `main.ts`.
  */
+import type { Found } from "../found.ts"
 import type { Handlers } from "../../local/call.ts"
 import { toBase64 } from "../../attestation/wire/text.ts"
 import type { Weights } from "../config.ts"
-import { type Found, Host } from "../host.ts"
+import { Host } from "../host.ts"
 import { imageOf } from "../sources/process/container.ts"
 import { digestAt, type Part, partOf } from "./part.ts"
 import { environmentOf, executablePart, linkOf, mappedBy, mappedPart, openedBy } from "./server.ts"

@@ -3,9 +3,10 @@
  * it each time; of these what they run, and the weights that they have mapped. What a caller says of a process counts for nothing.
  */
 import type { BigIntStats } from "node:fs"
+import type { Found, Mapped } from "../found.ts"
 import { stateOf } from "../hash/job.ts"
-import { Host, type Found } from "../host.ts"
-import { isFileOf, type Mapped, mapped, opened } from "../sources/process/maps.ts"
+import { Host } from "../host.ts"
+import { isFileOf, mapped, opened } from "../sources/process/maps.ts"
 import { looksLikeWeights } from "../sources/process/named.ts"
 import { serverIn } from "../sources/process/server.ts"
 import { tellingVariables } from "../sources/process/setting.ts"

@@ -4,7 +4,8 @@
  */
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import { z } from "zod"
-import type { Found, Host } from "../host.ts"
+import type { Found } from "../found.ts"
+import type { Host } from "../host.ts"
 import { sonameOf } from "./cuda/elf.ts"
 import { libraryFolders, pythonLibraryFolders } from "./cuda/places.ts"
 import { closedFacts, type Folders, foldersOn } from "./cuda/folders.ts"

@@ -3,8 +3,9 @@
  * sysfs, and from what nvidia-smi adds, as its own word; where they disagree, that is a fact. A card's own signed report is
  * another source's business: here it is told why there is none.
  */
+import type { Found } from "../found.ts"
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
-import type { Found, Host } from "../host.ts"
+import type { Host } from "../host.ts"
 import { askRocm, type RocmCard, rocmFacts, rocmSmi } from "./amd/rocm-smi.ts"
 import { cardContradictions, contradictions, listContradictions } from "./nvidia/contradiction.ts"
 import { firmwareFacts, libraryVersions } from "./nvidia/files.ts"

@@ -3,9 +3,10 @@
  * each kind and executable, whatever number of processes: what comes and goes with requests must not look like a change. A
  * verifier takes what does not run now for no difference; what runs and is not as recorded is one.
  */
+import type { Found, Mapped } from "../found.ts"
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
-import { type Found, type Host, isRefused } from "../host.ts"
-import { isFileOf, type Mapped, mapped, opened } from "./process/maps.ts"
+import { type Host, isRefused } from "../host.ts"
+import { isFileOf, mapped, opened } from "./process/maps.ts"
 import type { Server } from "./process/server.ts"
 import { commandFact, environmentFacts, unitFacts } from "./process/setting.ts"
 import { weightsFacts } from "./process/used.ts"

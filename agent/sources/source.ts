@@ -3,6 +3,7 @@
  * are and in which order: `index.ts`. Facts hold nothing that differs on an unchanged machine: no time, no process id.
  */
 import { createHash } from "node:crypto"
+import type { FileDigest, Found } from "../found.ts"
 import type { Fact, Measurement } from "../../attestation/protocol/event.ts"
 import type { Weights } from "../config.ts"
 import { escaped } from "../escape.ts"
@@ -10,7 +11,7 @@ import { asBinary } from "../hash/binary.ts"
 import type { Depth, Hasher } from "../hash/hasher.ts"
 import type { Progress } from "../hash/model.ts"
 import { CannotHash } from "../hash/tree.ts"
-import type { FileDigest, Found, Host } from "../host.ts"
+import type { Host } from "../host.ts"
 import type { Runs } from "../run/runs.ts"
 import type { Self } from "../self.ts"
 import type { Scan } from "./process/scan.ts"

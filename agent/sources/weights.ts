@@ -2,13 +2,13 @@
  * Which weights lie on this machine? Each model of the configuration by its digest, and each of its files by two. Which of
  * them a server has loaded is another source's business. What a file claims of itself is no fact: claims.ts.
  */
+import type { Found } from "../found.ts"
 import type { Fact } from "../../attestation/protocol/event.ts"
 import type { Weights } from "../config.ts"
 import { type HashedFile, type HashedModel, hashModelWith } from "../hash/model.ts"
 import { type Binary, fromBinary } from "../hash/binary.ts"
 import { candidatesFor } from "../hash/ollama.ts"
 import { CannotHash } from "../hash/tree.ts"
-import type { Found } from "../host.ts"
 import { type Context, fact, known, measurements, type Source } from "./source.ts"
 
 /** Files of a model that have facts of their own; of a model with more the digest alone is told, which covers them all. */

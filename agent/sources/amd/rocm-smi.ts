@@ -3,8 +3,9 @@
  * JSON change case and wording between releases; what is not recognised is left out.
  */
 import { z } from "zod"
+import type { Found } from "../../found.ts"
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Host } from "../../host.ts"
 import { fact, known } from "../source.ts"
 
 export const rocmSmi = "/opt/rocm/bin/rocm-smi"

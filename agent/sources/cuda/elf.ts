@@ -2,7 +2,8 @@
  * What does a shared library call itself? The soname in its dynamic section (System V gABI, chapters 4 and 5), from the parts of
  * the file that hold it. Only what machines with accelerators run: ELF of 64 bits, little-endian.
  */
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 
 const header = 64
 const limits = Object.freeze({ segments: 64, segmentBytes: 1 << 16, nameBytes: 256 })

@@ -3,7 +3,8 @@
  * beside them is not known to be absent. What the folders hold is each source's business.
  */
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 import { fact } from "../source.ts"
 
 /** Looks into folders, and keeps which of them it could not. */

@@ -3,7 +3,8 @@
  * firmware that the ESRT lists. The authority on what did boot is the TPM's event log.
  */
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 import { contentDigest, contradiction, fact, filesAsFacts, known, prefixed } from "../source.ts"
 
 /** UEFI 2.10, 3.3 and 32.6.1: the vendor GUIDs of the variables; shim's is its own. */

@@ -5,7 +5,8 @@
 import { z } from "zod"
 import type { Fact } from "../../../attestation/protocol/event.ts"
 import { escaped } from "../../escape.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 import { type Context, digestFacts, fact, known, prefixed } from "../source.ts"
 
 export const bpftool = "/usr/sbin/bpftool"

@@ -1,5 +1,5 @@
 /** Which build is this code? The GNU build id in its ELF notes, which the linker makes from what it links. */
-import type { Found } from "../../host.ts"
+import type { Found } from "../../found.ts"
 
 /** The build id in hex (elf(5), Nhdr): type 3 of the name "GNU". */
 export function buildId(found: Found<Uint8Array>): Found<string> {

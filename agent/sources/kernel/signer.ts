@@ -7,7 +7,8 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib"
 import { firstPiece, type Piece, pieces, tags } from "../../../attestation/tcg/der.ts"
 import { Malformed } from "../../../attestation/wire/codec.ts"
 import { escaped } from "../../escape.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 
 const magic = Buffer.from("~Module signature appended~\n")
 /** struct module_signature: algorithm, hash, kind of id, two lengths, three bytes of nothing, and the length of what is before it. */

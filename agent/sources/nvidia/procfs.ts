@@ -4,7 +4,8 @@
  */
 import type { Fact } from "../../../attestation/protocol/event.ts"
 import { escaped } from "../../escape.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 import { fact, filesAsFacts, known, prefixed } from "../source.ts"
 
 export const nvidiaVersion = "/proc/driver/nvidia/version"

@@ -3,7 +3,8 @@
  * word, through NVIDIA's library: each fact is named after it. Whether it says what others say: contradiction.ts.
  */
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 import { fact, known } from "../source.ts"
 import { BadXml, type Element, parseXml, within } from "./xml.ts"
 

@@ -1,6 +1,7 @@
 /** Which image does Docker run a container from? It keeps the digest where root alone can read it, beside what nobody else should. */
 import { z } from "zod"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 
 const configuration = z.object({ Image: z.string().regex(/^sha256:[0-9a-f]{64}$/) })
 

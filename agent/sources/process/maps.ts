@@ -3,13 +3,8 @@
  * nothing: who reads a file whole and closes it leaves no trace here.
  */
 import { posix } from "node:path"
-import type { Found, Host } from "../../host.ts"
-
-/**
- * `code`: mapped to be run; `gone`: the file that is mapped is not at its path any more; `file`: device and inode as stat(2)
- * has them, "12:345", or unknown. Paths as the process sees them.
- */
-export type Mapped = { readonly path: string; readonly code: boolean; readonly gone: boolean; readonly file: string }
+import type { Found, Mapped } from "../../found.ts"
+import type { Host } from "../../host.ts"
 
 const line =
   /^[0-9a-f]{1,16}-[0-9a-f]{1,16} ([r-][w-][x-])[ps] [0-9a-f]{1,16} ([0-9a-f]{1,8}):([0-9a-f]{1,8}) (\d{1,20}) +(\/.*)$/

@@ -2,8 +2,9 @@
  * What runs on this machine now? proc is read once for a measurement, however many sources ask: a process that comes or goes
  * meanwhile looks the same to all of them. Which of the processes serve models: server.ts; where Python keeps packages: places.ts.
  */
+import type { Found } from "../../found.ts"
 import { type Sites, sitePackages } from "../cuda/places.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Host } from "../../host.ts"
 import { type Servers, serversAmong } from "./server.ts"
 
 /** A process that is no thread of the kernel's: its folder in proc, and where its executable is. */

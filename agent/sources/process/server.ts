@@ -3,7 +3,8 @@
  * library in their memory. What each has loaded: maps.ts; how it was started: setting.ts.
  */
 import { posix } from "node:path"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 import { deletedMark, mapped, mayHaveMapped } from "./maps.ts"
 import type { Process } from "./scan.ts"
 

@@ -4,8 +4,9 @@
  */
 import { createHash } from "node:crypto"
 import { posix } from "node:path"
+import type { Found } from "../../found.ts"
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Host } from "../../host.ts"
 import { contentDigest, fact, known } from "../source.ts"
 import { imageOf } from "./container.ts"
 import { type Server, wordsOf } from "./server.ts"

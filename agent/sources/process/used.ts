@@ -2,12 +2,12 @@
  * Which weights does a server use, and how is that known? Each file by the strongest evidence there is, with what was measured
  * of it. None proves that the server uses nothing else. What its own interface says is its word alone: said.ts.
  */
+import type { Found, Mapped } from "../../found.ts"
 import type { Fact } from "../../../attestation/protocol/event.ts"
 import { escaped } from "../../escape.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Host } from "../../host.ts"
 import type { Run } from "../../run/runs.ts"
 import { contradiction, type Context, fact, known } from "../source.ts"
-import type { Mapped } from "./maps.ts"
 import { looksLikeWeights, type Named, namedIn, type Role } from "./named.ts"
 import { disputed, saidBy, unseenPaths } from "./said.ts"
 import type { Server } from "./server.ts"

@@ -4,7 +4,8 @@
  */
 import { posix } from "node:path"
 import type { Fact } from "../../../attestation/protocol/event.ts"
-import type { Found, Host } from "../../host.ts"
+import type { Found } from "../../found.ts"
+import type { Host } from "../../host.ts"
 import { type Context, contradiction, contentDigest, digestsOf, fact, known } from "../source.ts"
 
 /** Packages that serve models: their files are compared. */
