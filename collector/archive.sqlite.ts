@@ -9,6 +9,7 @@ import { closeGaps } from "./closing.sqlite.ts"
 import type { Bound, Database } from "./database.ts"
 import { restorationFor } from "./restoration.sqlite.ts"
 import { keepLog, logs, readLog } from "./log.sqlite.ts"
+import { stand } from "./register.sqlite.ts"
 import type { Archive, Archived, AuditState, Entry, Neighbours, Place, Recorded } from "./store.ts"
 import { appendLeaf, contentOf } from "./vault/leaves.sqlite.ts"
 
@@ -219,13 +220,7 @@ function record(db: Database, entry: Entry): Recorded {
   if (entry.nonce !== null && !redeem(db, entry.nonce, entry.attester)) return "spent"
   insert(db, entry)
   mindGaps(db, entry)
-  const { state, resetCount, fresh, under } = entry.standing.after
-  db.run(
-    `INSERT INTO standing (attester, version, state, reset, fresh, under) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (attester)
-     DO UPDATE SET version = excluded.version, state = excluded.state, reset = excluded.reset, fresh = excluded.fresh,
-       under = excluded.under`,
-    ...[entry.attester, now + 1, state, resetCount, fresh, under],
-  )
+  stand(db, entry.attester, entry.standing)
   return "recorded"
 }
 

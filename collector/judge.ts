@@ -15,6 +15,7 @@ import { type Finding, finding } from "../attestation/verify/finding.ts"
 import type { Logs } from "../attestation/verify/log.ts"
 import { type Expected, type PinnedKeys, type VerifiedEvidence, verifyAgain } from "../attestation/verify/verify.ts"
 import type { Tier } from "../attestation/appraise/appraise.ts"
+import { after } from "../attestation/appraise/state.ts"
 import { assembleBootLogs, Memory } from "./boot-logs.ts"
 import { conclude, type Lacking, type Verifier } from "./conclude.ts"
 import { decoyKeys } from "./decoy.ts"
@@ -116,8 +117,11 @@ async function judge(bench: Bench, submission: Submission): Promise<Judged> {
     { ...own, tail: boot.tail },
   )
   if (!enrolment) return refuse(outcome.authentic ? [strange] : outcome.findings, claim.digest)
-  if (!outcome.authentic)
-    return { ...refuse(outcome.findings, claim.digest), own: question.timely && isOwn(outcome.findings) }
+  if (!outcome.authentic) {
+    const isTheirs = question.timely && isOwn(outcome.findings)
+    if (isTheirs && outcome.findings.some(contradicts)) await contradict(store, claimedAttester, claim.clock.resetCount)
+    return { ...refuse(outcome.findings, claim.digest), own: isTheirs }
+  }
 
   const { evidence } = outcome
   const kept = await store.archived(evidence.digest)
@@ -191,6 +195,18 @@ const doubts = ["evidence.", "ak.", "quote.", "nonce.", "channel.", "credential.
 
 /** What is wrong lies in what the machine shows, not in who shows it: a log that does not replay, for one. */
 const isOwn = (found: readonly Finding[]): boolean => found.every(({ id }) => !doubts.some(each => id.startsWith(each)))
+
+/** What the TPM signed, just now and for this question, is not what the log says: something else was extended, or the PCR was reset. */
+const contradicts = ({ id }: Finding): boolean => id === "log.replay"
+
+/** A boot takes it back, as it takes the PCR. */
+async function contradict(store: Store, attester: string, resetCount: number): Promise<void> {
+  const verdict = { tier: "contraindicated", resetCount, asked: null, under: null, approvable: false } as const
+  for (;;) {
+    const standing = await store.standing(attester)
+    if ((await store.stand(attester, { version: standing.version, after: after(standing, verdict) })) === "kept") return
+  }
+}
 
 /** Findings from which a stranger would learn what is pinned. */
 const revealing: ReadonlySet<string> = new Set([

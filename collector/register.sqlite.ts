@@ -5,7 +5,7 @@ import { writeJson } from "../attestation/wire/json.ts"
 import { closeGaps } from "./closing.sqlite.ts"
 import type { Database } from "./database.ts"
 import { found } from "./found.ts"
-import type { Incident, Register, VersionedStanding } from "./store.ts"
+import type { Entry, Incident, Register, VersionedStanding } from "./store.ts"
 import { appendLeaf, keepOnce } from "./vault/leaves.sqlite.ts"
 
 const standingRow = z
@@ -39,6 +39,12 @@ export function register(db: Database): Register {
     }
   return {
     standing: async attester => standing(attester),
+    stand: async (attester, { version, after }) =>
+      db.transaction(() => {
+        if (standing(attester).version !== version) return "moved"
+        stand(db, attester, { version, after })
+        return "kept"
+      }),
     clear: async ({ attester, at, by, reason }, after) =>
       db.transaction(() => {
         const was = standing(attester)
@@ -76,6 +82,16 @@ export function register(db: Database): Register {
         attester,
       )?.bytes,
   }
+}
+
+/** Writes the standing that follows the one of this version. */
+export function stand(db: Database, attester: string, { version, after }: Entry["standing"]): void {
+  db.run(
+    `INSERT INTO standing (attester, version, state, reset, fresh, under) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (attester)
+     DO UPDATE SET version = excluded.version, state = excluded.state, reset = excluded.reset, fresh = excluded.fresh,
+       under = excluded.under`,
+    ...[attester, version + 1, after.state, after.resetCount, after.fresh, after.under],
+  )
 }
 
 function tell(db: Database, { attester, at, kind, evidence, findings: found, says }: Incident, keep: number): void {

@@ -212,6 +212,8 @@ export interface Archive {
 
 export interface Register {
   standing(attester: string): Promise<VersionedStanding>
+  /** leaves the standing `after` unless it is another than the one that this was concluded from */
+  stand(attester: string, concluded: Entry["standing"]): Promise<"kept" | "moved">
   /** writes who cleared it, closes every gap, and leaves the standing `after` */
   clear(clearing: Clearing, after: Standing): Promise<void>
   /** at most `limit` open gaps, oldest first */

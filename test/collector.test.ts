@@ -233,7 +233,7 @@ test("a machine whose log does not replay is told of, and can be asked again on 
   const again = await asking
   expect(again.kind === "refused" && again.findings.map(({ id }) => id)).toContain("log.replay")
   const { standing: stands, incidents } = await house.admin.call("status", { attester: broken.attester })
-  expect(stands).toMatchObject({ state: "warning", connected: true })
+  expect(stands).toMatchObject({ state: "contraindicated", connected: true })
   expect(incidents.map(({ kind, findings }) => [kind, findings[0]?.id])).toContainEqual(["refused", "log.replay"])
 })
 

@@ -352,6 +352,14 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
       expect(await store.standing(name())).toEqual({ ...unknown, version: 0 })
     })
 
+    test("a standing that is not concluded from evidence follows the one that it was concluded from, and no other", async () => {
+      const attester = name()
+      const bad = { state: "contraindicated", resetCount: 3, fresh: null, under: null } as const
+      expect(await store.stand(attester, { version: 0, after: bad })).toBe("kept")
+      expect(await store.stand(attester, { version: 0, after: unknown })).toBe("moved")
+      expect(await store.standing(attester)).toEqual({ ...bad, version: 1 })
+    })
+
     test("incidents: the newest of each attester are kept", async () => {
       const attester = name()
       const findings = [{ id: "log.replay", component: "PCR 23", seen: "a", wanted: "b" }] as const
