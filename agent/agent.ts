@@ -4,12 +4,11 @@
  */
 import { hostname } from "node:os"
 import { join } from "node:path"
-import type { Server, Socket } from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
-import { type Handlers, listenLocal, serveVerbs } from "../local/call.ts"
+import { callersOf, type Handlers, listenLocal, serveVerbs } from "../local/call.ts"
 import { keepTelling, type Supervisor } from "../local/supervisor.ts"
 import { readInvitation } from "../attestation/protocol/invitation.ts"
-import { fromHex, toHex } from "../attestation/wire/text.ts"
+import { fromHex, toBase64, toHex } from "../attestation/wire/text.ts"
 import { Attester } from "./attester.ts"
 import type { Configuration } from "./config.ts"
 import { stayConnected } from "./connect.ts"
@@ -30,6 +29,7 @@ import { Standing } from "./standing.ts"
 import { type Say, told, Trouble } from "./trouble.ts"
 import { agentSocket, agentVerbs, type Status } from "./verbs.ts"
 import { version } from "./version.ts"
+import { fetchSecret, Wishes } from "./wishes.ts"
 
 export type AgentParts = {
   readonly broker: Broker
@@ -57,6 +57,7 @@ export class Agent {
   #guard: WeightsGuard | "none" = "none"
   readonly #spool: Spool
   readonly #standing: Standing
+  readonly #wishes = new Wishes()
   #enrolment: Enrolment | "none"
   #connecting = new AbortController()
   #connected: Promise<void> = Promise.resolve()
@@ -83,7 +84,7 @@ export class Agent {
   async run(): Promise<void> {
     const { configuration, signal } = this.#parts
     const server = await listenLocal(join(configuration.runtime, agentSocket), 0o660)
-    const asking = connectionsOf(server)
+    const asking = callersOf(server)
     serveVerbs(server, agentVerbs, this.#handlers())
     const quiet = keepTelling(this.#parts.supervisor, () => this.#attester.moves(longestStep))
     const reports = this.#makeReports()
@@ -188,6 +189,7 @@ export class Agent {
       ...common,
       who: { attester, ak },
       known: new KnownPrefix(),
+      wishes: this.#wishes,
       endpoint: { host, port, pin: fromHex(pin), proxy: configuration.proxy },
       succeeded: (successor: Uint8Array) => this.#follow(successor),
     }
@@ -220,7 +222,13 @@ export class Agent {
       run: ({ depth, ...request }) => this.#attester.ready(request, depth, signal),
       join: ({ invitation }) => this.#join(invitation),
       rotate: ({ invitation }) => this.#rotate(invitation),
+      secret: ({ name }) => this.#secret(name),
     }
+  }
+
+  async #secret(name: string) {
+    const fetched = await fetchSecret(this.#parts.broker, this.#wishes, name)
+    return fetched.kind === "withheld" ? fetched : { ...fetched, secret: toBase64(fetched.secret) }
   }
 
   #enrolling(): EnrolParts {
@@ -285,14 +293,4 @@ function collectorOf(enrolment: Enrolment | "none"): Status["collector"] {
   if (enrolment === "none") return null
   const { host, port, pin, resultKey, joined } = enrolment
   return { host, port, pin, resultKey, joined }
-}
-
-/** Who is connected, so that the end need not wait for them. */
-function connectionsOf(server: Server): ReadonlySet<Socket> {
-  const open = new Set<Socket>()
-  server.on("connection", socket => {
-    open.add(socket)
-    socket.once("close", () => open.delete(socket))
-  })
-  return open
 }

@@ -14,6 +14,7 @@ import type { Spooled } from "./spool-file.ts"
 import type { Standing } from "./standing.ts"
 import { type Say, Trouble, told } from "./trouble.ts"
 import { version } from "./version.ts"
+import type { Answered, Said, Wishes } from "./wishes.ts"
 
 /** What connections have in common. */
 export type SessionParts = {
@@ -23,6 +24,7 @@ export type SessionParts = {
   readonly spool: Spool
   readonly known: KnownPrefix
   readonly standing: Standing
+  readonly wishes: Wishes
   readonly say: Say
 }
 
@@ -35,6 +37,15 @@ export class Goodbye extends Trouble {
   }
 }
 
+/** What is wanted, the evidence that was made since, and who waits for what is said to it. */
+type Wish = {
+  readonly secret: string
+  readonly made: Set<string>
+  readonly answered: (answered: Answered) => void
+}
+
+/** Milliseconds in which a collector that was asked for a secret has said something, however long its deadline is. */
+const wishDeadline = 3_600_000
 /** The most challenges that wait to be answered. */
 const mostChallenges = 8
 
@@ -57,6 +68,7 @@ export class Session {
   #reading: Promise<void> = Promise.resolve()
   #heard = false
   #resending: Promise<void> | undefined
+  #wish: Wish | undefined
 
   constructor(parts: SessionParts, channel: Channel) {
     this.#parts = parts
@@ -78,15 +90,39 @@ export class Session {
     try {
       await this.#outbox.say({ type: "hello", ...this.#parts.who, version })
       backlog = this.#sendBacklog()
+      this.#parts.wishes.connected(this)
       for (;;) await this.#take(await this.#inbox.next())
     } catch (error) {
       this.#inbox.end(error instanceof Error ? error : new Error(String(error)))
       if (!signal.aborted) throw error
     } finally {
       signal.removeEventListener("abort", stop)
+      this.#parts.wishes.ended(this)
       this.#over.abort(new Trouble("the connection ended", ""))
       await Promise.all([backlog, this.#answering, this.#reading, this.#resending])
     }
+  }
+
+  /** Wants `secret`; resolves with what is said to that. One at a time. Throws the reason when the connection ends before. */
+  async want(secret: string): Promise<Answered> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answered>()
+    this.#wish = { secret, made: new Set(), answered: resolve }
+    const late = new Trouble("the collector says nothing to the wish", "look at the collector's log")
+    const timer = setTimeout(() => reject(late), wishDeadline)
+    try {
+      await this.#outbox.say({ type: "want", secret })
+      return await Promise.race([promise, this.#inbox.ended])
+    } finally {
+      clearTimeout(timer)
+      this.#wish = undefined
+    }
+  }
+
+  #grant(said: Said): void {
+    const wish = this.#wish
+    if (wish?.secret !== said.secret)
+      throw new Trouble("the collector speaks of a secret that nobody wants", "look at the collector's log")
+    wish.answered({ said, made: wish.made })
   }
 
   async #stop(): Promise<void> {
@@ -103,6 +139,7 @@ export class Session {
       if (message.evidence !== null) await this.#settle(message, message.evidence)
       return
     }
+    if (message.type === "released" || message.type === "withheld") return this.#grant(message)
     if (message.type === "resend") return this.#startResending(message.after)
     throw new Trouble(
       `the collector sends "${message.type}" where it means nothing`,
@@ -133,6 +170,7 @@ export class Session {
     for (const { message, hint } of made.remarks) this.#parts.say(message, hint)
     const evidence = { ...made, challenge: challenge.id }
     if (isOutside(challenge)) return this.#outbox.relay(evidence)
+    this.#wish?.made.add(made.digest)
     this.#live.add(made.digest)
     try {
       await this.#keep(evidence)

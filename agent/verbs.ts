@@ -3,8 +3,9 @@
  * ask is the socket file's mode. How it is answered: `main.ts`.
  */
 import { z } from "zod"
-import { base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
+import { base64, base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
 import { tpmName } from "../attestation/protocol/evidence.ts"
+import { secretLimit, secretName } from "../attestation/protocol/release.ts"
 import { logState } from "./broker/verbs.ts"
 
 /** The name of the agent's socket in its runtime folder. */
@@ -119,4 +120,13 @@ export const agentVerbs = {
   },
   /** the same under a new AK; refused while evidence waits, since it is signed by the AK of before */
   rotate: { needs: "an invitation", request: z.strictObject({ invitation: line(1024) }), answer: joined },
+  /** a secret that the collector keeps for this machine: released on an answer that is made for it now, or why not */
+  secret: {
+    needs: "the socket",
+    request: z.strictObject({ name: secretName }),
+    answer: z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("released"), evidence: hex(32), secret: base64(secretLimit) }),
+      z.strictObject({ kind: z.literal("withheld"), reason: line(512), hint: line(512) }),
+    ]),
+  },
 } as const

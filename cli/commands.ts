@@ -28,6 +28,8 @@ import { referenceRecord, referenceShow } from "./reference.ts"
 import { rootsAdd, rootsList, rootsWithdraw } from "./roots.ts"
 import { restored } from "./restored.ts"
 import { run } from "./run.ts"
+import { secretGet } from "./secret-get.ts"
+import { secretList, secretPut, secretWithdraw } from "./secret.ts"
 import { show } from "./show.ts"
 import { status } from "./status.ts"
 import { tlsRotate } from "./tls.ts"
@@ -56,6 +58,10 @@ export const commands: readonly Command[] = [
   referenceRecord,
   referenceShow,
   clear,
+  secretPut,
+  secretList,
+  secretWithdraw,
+  secretGet,
   tlsRotate,
   restored,
   keyNew,

@@ -31,6 +31,8 @@ export type Terminal = {
   readonly err: Output
   /** stdin to its end, or to the first line end when a person types; at most `limit` characters */
   readonly read: (prompt: string, limit: number) => Promise<string>
+  /** the bytes of stdin to its end, at most `limit` of them; "watched" where a person would have to type them */
+  readonly readBytes: (limit: number) => Promise<Uint8Array | "watched">
   /** milliseconds since 1970 */
   readonly now: () => number
   /** resolves at Ctrl-C or SIGTERM */
@@ -43,6 +45,7 @@ export function processTerminal(): Terminal {
     out: outputTo(process.stdout),
     err: outputTo(process.stderr),
     read: readInput,
+    readBytes: readBytesOfInput,
     now: () => Date.now(),
     interrupted: () =>
       new Promise(resolve => {
@@ -77,6 +80,16 @@ async function readInput(prompt: string, limit: number): Promise<string> {
     if (text.length > limit || (process.stdin.isTTY && text.includes("\n"))) break
   }
   return text.slice(0, limit)
+}
+
+async function readBytesOfInput(limit: number): Promise<Uint8Array | "watched"> {
+  if (process.stdin.isTTY) return "watched"
+  const parts: Uint8Array[] = []
+  for await (const chunk of process.stdin) {
+    parts.push(Buffer.from(chunk))
+    if (parts.reduce((sum, each) => sum + each.length, 0) > limit) break
+  }
+  return new Uint8Array(Buffer.concat(parts).subarray(0, limit))
 }
 
 /** Says why a command ends without its result. */

@@ -24,6 +24,7 @@ import type { Ended } from "./challenge.ts"
 import type { Verifier } from "./conclude.ts"
 import { spoken } from "../attestation/appraise/endorsement.ts"
 import { administerApproval } from "./administer-approval.ts"
+import { administerSecrets } from "./administer-secrets.ts"
 import { administerTrust, retire } from "./administer-trust.ts"
 import { inForce } from "./endorse.ts"
 import { newInvitation } from "./enrol.ts"
@@ -54,6 +55,7 @@ export const administer = (office: Office): Handler => ({
   revoke: async ({ id, by }) => ({ revoked: await office.parts.store.revoke(id, by, office.parts.now()) }),
   ...administerTrust(office),
   ...administerApproval(office),
+  ...administerSecrets(office, async text => (await the(office, text)).attester),
   attesters: request => list(office, request),
   status: async ({ attester }) => status(office, await the(office, attester)),
   challenge: async ({ attester, depth }) => challenge(office, (await the(office, attester)).attester, depth),

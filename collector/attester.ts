@@ -5,12 +5,13 @@
 import { Malformed } from "../attestation/wire/codec.ts"
 import { fromBase64, toBase64 } from "../attestation/wire/text.ts"
 import { type FromAttester, readFromAttester } from "../attestation/protocol/message.ts"
-import { type Ask, Challenges, type Ended, messageOf, type Open } from "./challenge.ts"
+import { type Ask, Challenges, type Ended, messageOf, type Open, outcomeOf, readingAskedBy } from "./challenge.ts"
 import { type Announced, type Delivered, Delivery } from "./delivery.ts"
 import { admit, type Candidate, consider } from "./enrol.ts"
 import type { Lacking } from "./conclude.ts"
 import type { Judged } from "./judge.ts"
 import type { Parts } from "./parts.ts"
+import { Wishes } from "./release.ts"
 import { attesterRoute, type StageName } from "./routes.ts"
 import { Breach, type Conversation, type Peer } from "../channel/peer.ts"
 import type { Incident } from "./store.ts"
@@ -33,6 +34,7 @@ export class AttesterSession implements Conversation {
   readonly #parts: Parts
   readonly #challenges = new Challenges()
   readonly #lapsed = new Set<string>()
+  readonly #wishes: Wishes
   #stage: Stage = { at: "new" }
   #delivery: Delivery | undefined
   #deadline: NodeJS.Timeout | undefined
@@ -42,6 +44,12 @@ export class AttesterSession implements Conversation {
   constructor(peer: Peer, parts: Parts) {
     this.#peer = peer
     this.#parts = parts
+    this.#wishes = new Wishes(parts, {
+      attester: () => this.#claimed(),
+      ask: what => this.ask(what),
+      send: message => peer.send(message),
+      fault: error => this.#fault(error),
+    })
     this.#expectWithin(parts.config.limits.greeting, "no first message")
   }
 
@@ -62,6 +70,8 @@ export class AttesterSession implements Conversation {
         return this.#challenges.end(message.challenge, { kind: "declined", reason: message.reason })
       case "hashed":
         return this.#askAfterHashing(message)
+      case "want":
+        return this.#wishes.take(message.secret)
       case "goodbye":
         return this.#peer.leave("goodbye", 0)
     }
@@ -284,13 +294,3 @@ export class AttesterSession implements Conversation {
     this.#peer.leave("the collector met a fault of its own", 60)
   }
 }
-
-/** The nonce around whose full reading the log must hold records; of a full challenge that is answered in one step, its own. */
-function readingAskedBy({ ask, nonce }: Open): Uint8Array | "nothing" {
-  if (ask.by !== "collector") return "nothing"
-  return ask.depth === "full" ? nonce : ask.hashed
-}
-
-/** What became of the second step became of both; what went wrong there was told there. */
-const outcomeOf = (ended: Ended): Ended =>
-  ended.kind === "judged" || ended.kind === "delivered" ? ended : { kind: "gone", reason: ended.reason }

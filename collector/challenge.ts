@@ -103,3 +103,13 @@ export const messageOf = ({ id, ask, nonce }: Open, deadlineSeconds: number): Ch
   deadlineSeconds,
   credential: ask.by === "verifier" ? ask.credential : null,
 })
+
+/** The nonce around whose full reading the log must hold records; of a full challenge that is answered in one step, its own. */
+export function readingAskedBy({ ask, nonce }: Open): Uint8Array | "nothing" {
+  if (ask.by !== "collector") return "nothing"
+  return ask.depth === "full" ? nonce : ask.hashed
+}
+
+/** What became of the second step became of both; what went wrong there was told there. */
+export const outcomeOf = (ended: Ended): Ended =>
+  ended.kind === "judged" || ended.kind === "delivered" ? ended : { kind: "gone", reason: ended.reason }

@@ -41,6 +41,8 @@ export const defaults = Object.freeze({
     authority: "",
     stamp: 86_400,
   }),
+  /** "": the key under which secrets rest is made in the state folder */
+  secrets: Object.freeze({ key: "" }),
   limits: Object.freeze({
     /** connections at once */
     connections: 5000,
@@ -134,6 +136,7 @@ export const file = z.strictObject({
       stamp: whole(1, 31_536_000).default(defaults.vault.stamp),
     })
     .prefault({}),
+  secrets: z.strictObject({ key: path.or(z.literal("")).default(defaults.secrets.key) }).prefault({}),
   limits: z
     .strictObject({
       connections: whole(1, 20_000).default(defaults.limits.connections),

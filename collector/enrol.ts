@@ -208,7 +208,8 @@ function whyUnfitEvidenceKey({ evidenceKey }: Identity): string[] {
   return why === undefined ? [] : [`the evidence key is weak: ${why}`]
 }
 
-function chanceFor(ek: PublicArea): Chance {
+/** Fresh chance for a credential of this EK. */
+export function chanceFor(ek: PublicArea): Chance {
   if (ek.kind === "rsa") return { kind: "rsa", seed: randomBytes(64), mask: randomBytes(64) }
   const { privateKey } = generateKeyPairSync("ec", {
     namedCurve: { p256: "P-256", p384: "P-384", p521: "P-521" }[ek.curve],

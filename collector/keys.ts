@@ -3,7 +3,7 @@
  * result key, which signs what it concludes, and the vault's key, which signs what was kept. Each is made once, in a file that only this user reads.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto"
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs"
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
 /** What the collector signs results with. `publicKey` is 32 bytes; the file is PKCS#8 in PEM. */
@@ -37,11 +37,11 @@ function keyIn(path: string, make: () => KeyObject): KeyObject {
 }
 
 /** Writes a file of mode 0600 so that it is there whole, on disk, or not at all. */
-export function writeWhole(path: string, text: string): void {
+export function writeWhole(path: string, content: string | Uint8Array): void {
   const beside = `${path}.${randomBytes(4).toString("hex")}`
   const file = openSync(beside, "wx", 0o600)
   try {
-    writeSync(file, text)
+    writeFileSync(file, content)
     fsyncSync(file)
   } finally {
     closeSync(file)

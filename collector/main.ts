@@ -3,9 +3,8 @@
  * stderr enter here and nowhere else. What it does is in the files that it names.
  */
 import { mkdir } from "node:fs/promises"
-import type { Server, Socket } from "node:net"
 import { join } from "node:path"
-import { listenLocal, serveVerbs } from "../local/call.ts"
+import { callersOf, listenLocal, serveVerbs } from "../local/call.ts"
 import { withLevel } from "../local/journal.ts"
 import { keepTelling, type Supervisor } from "../local/supervisor.ts"
 import { Allowance } from "../channel/allowance.ts"
@@ -21,6 +20,7 @@ import { judgeOver } from "./judge.ts"
 import { resultKey } from "./keys.ts"
 import type { Parts } from "./parts.ts"
 import { noticeRestoration, writeMark } from "./restoration.ts"
+import { safeIn } from "./safe.ts"
 import { serve } from "./serve.ts"
 import { openSqlite } from "./sqlite.ts"
 import { tlsIdentity, tlsKeys } from "./tls.ts"
@@ -112,6 +112,7 @@ async function assemble(
       },
       now,
     ),
+    safe: safeIn(config),
     buffered: new Buffered(config.limits.buffered * (1 << 20)),
     questions: new Allowance(config.limits.asks),
   }
@@ -141,7 +142,7 @@ async function assemble(
   const port = config.advertise.port || serving.port
   const admin = await listenLocal(socket, 0o660)
   ending.push(() => new Promise<void>(resolve => admin.close(() => resolve())))
-  const callers = trackCallers(admin)
+  const callers = callersOf(admin)
   ending.push(() => callers.forEach(each => each.destroy()))
   serveVerbs(
     admin,
@@ -151,14 +152,4 @@ async function assemble(
   say(`listening on ${config.listen.host} port ${serving.port}, asked through ${socket}`)
   say(`pin ${Buffer.from(tls.pin).toString("hex")}`)
   return { port: serving.port, pin: tls.pin, resultKey: key.publicKey, socket }
-}
-
-/** Who is connected to `server`, so that it can be closed without waiting for them. */
-function trackCallers(server: Server): Set<Socket> {
-  const callers = new Set<Socket>()
-  server.on("connection", socket => {
-    callers.add(socket)
-    socket.on("close", () => callers.delete(socket))
-  })
-  return callers
 }

@@ -5,12 +5,15 @@ import type { Buffered } from "./delivery.ts"
 import type { Fleet } from "./fleet.ts"
 import type { Governor } from "./governor.ts"
 import type { Judge } from "./judge.ts"
+import type { Safe } from "./safe.ts"
 import type { Store } from "./store.ts"
 
 export type Parts = {
   readonly config: Configuration
   readonly store: Store
   readonly judge: Judge
+  /** where secrets rest */
+  readonly safe: Safe
   readonly fleet: Fleet
   /** what is approved */
   readonly governor: Governor

@@ -16,6 +16,7 @@ const attesterSays = {
   evidence: { needs: "enrolled keys", at: ["greeted", "proven"] },
   declined: { needs: "an open challenge", at: ["greeted", "proven"] },
   hashed: { needs: "an open challenge", at: ["greeted", "proven"] },
+  want: { needs: "enrolled keys", at: ["greeted", "proven"] },
   goodbye: { needs: "none", at: always },
 } as const satisfies Says<FromAttester["type"], { readonly at: readonly StageName[] }>
 

@@ -212,11 +212,32 @@ CREATE TABLE restoration (
 ${guards(restorationTables)}
 `
 
+const secretTables = ["secret", "secret_withdrawal", "secret_release"]
+
+/** Secrets. `sealed_secret` is not append-only: what was withdrawn or replaced is forgotten there. */
+const eighth = `
+CREATE TABLE secret (
+  id INTEGER PRIMARY KEY, attester TEXT NOT NULL, name TEXT NOT NULL, tier TEXT NOT NULL CHECK (tier IN ('affirming', 'warning')),
+  by TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX secret_name ON secret (attester, name, id);
+CREATE TABLE sealed_secret (secret INTEGER PRIMARY KEY REFERENCES secret, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE secret_withdrawal (
+  secret INTEGER PRIMARY KEY REFERENCES secret, by TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+-- one piece of evidence releases one secret, once
+CREATE TABLE secret_release (
+  evidence TEXT PRIMARY KEY REFERENCES evidence, secret INTEGER NOT NULL REFERENCES secret, at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX secret_release_secret ON secret_release (secret);
+${guards(secretTables)}
+`
+
 /** Step i brings a store from version i to i + 1. */
-export const schema: readonly string[] = [first, second, third, fourth, fifth, sixth, seventh]
+export const schema: readonly string[] = [first, second, third, fourth, fifth, sixth, seventh, eighth]
 
 /** The tables whose rows are never changed. */
 export const appendOnlyTables: readonly string[] = [
   ...[...appendOnly, ...trustTables, ...bootLogTables],
-  ...[...approvalTables, ...vaultTables, ...restorationTables],
+  ...[...approvalTables, ...vaultTables, ...restorationTables, ...secretTables],
 ]

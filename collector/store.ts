@@ -12,6 +12,7 @@ import type { Identity } from "../attestation/protocol/message.ts"
 import type { Seen } from "../attestation/verify/continuity.ts"
 import type { Finding } from "../attestation/verify/finding.ts"
 import type { Approval } from "./approval.ts"
+import type { Secrets } from "./secret.ts"
 import type { Trust } from "./trust.ts"
 import type { Vault } from "./vault/vault.ts"
 
@@ -237,6 +238,6 @@ export interface Restored {
   restored(restoration: Restoration): Promise<void>
 }
 
-export interface Store extends Restored, Admission, Archive, Register, Trust, Approval, Vault {
+export interface Store extends Restored, Admission, Archive, Register, Trust, Approval, Secrets, Vault {
   close(): Promise<void>
 }

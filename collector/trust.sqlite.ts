@@ -102,7 +102,8 @@ function admit(db: Database, { fingerprint, certificate, role, maker, approval, 
 
 const newest = "SELECT max(number) AS number FROM enrolment WHERE attester = ?"
 
-const retirementOf = (db: Database, attester: string): Retirement | undefined =>
+/** The retirement of the newest enrolment. */
+export const retirementOf = (db: Database, attester: string): Retirement | undefined =>
   db.one(
     retirementRow,
     `SELECT attester, number, at, by, reason FROM retirement WHERE attester = ? AND number = (${newest})`,

@@ -10,6 +10,7 @@ import { identity } from "../attestation/protocol/message.ts"
 import { mostFiles } from "../attestation/pins/reference.ts"
 import { base64, base64Exactly, count, hex, instant, line } from "../attestation/wire/text.ts"
 import { approvalVerbs } from "./verbs-approval.ts"
+import { secretVerbs } from "./verbs-secret.ts"
 import { found } from "./found.ts"
 
 /** The socket's name in the runtime folder. */
@@ -278,6 +279,7 @@ export const verbs = {
     answer: piece,
   },
   ...approvalVerbs,
+  ...secretVerbs,
   /** a named person takes back a contraindication and closes every gap: nothing is known until new evidence */
   clear: {
     needs: "a person",

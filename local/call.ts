@@ -174,3 +174,13 @@ export async function listenLocal(path: string, mode: number): Promise<Server> {
   chmodSync(path, mode) // at once: the event loop must not turn before the caller serves
   return server
 }
+
+/** Who is connected to `server`, so that it can be closed without waiting for them. */
+export function callersOf(server: Server): ReadonlySet<Socket> {
+  const callers = new Set<Socket>()
+  server.on("connection", socket => {
+    callers.add(socket)
+    socket.once("close", () => callers.delete(socket))
+  })
+  return callers
+}

@@ -14,6 +14,7 @@ import { Host } from "../agent/host.ts"
 import { KnownPrefix } from "../agent/outbox.ts"
 import { Spool } from "../agent/spool.ts"
 import { Standing } from "../agent/standing.ts"
+import { Wishes } from "../agent/wishes.ts"
 import type { Challenge, Identity } from "../attestation/protocol/message.ts"
 import { makeCredential } from "../attestation/tcg/credential.ts"
 import { nameOf, type PublicArea, readPublic } from "../attestation/tcg/public.ts"
@@ -72,7 +73,16 @@ async function newSide(): Promise<Side> {
   const over = new AbortController()
   let running: Promise<void> = Promise.resolve()
   return {
-    ...{ attester, said, say, state, random: () => 0.01, known: new KnownPrefix(), standing: new Standing(Date.now) },
+    ...{
+      attester,
+      said,
+      say,
+      state,
+      random: () => 0.01,
+      known: new KnownPrefix(),
+      standing: new Standing(Date.now),
+      wishes: new Wishes(),
+    },
     spool: await Spool.open(state, { evidence: 10, bytes: 1 << 24, horizon: 86_400_000 }, say),
     who: { attester: identity.attester, ak },
     endpoint: { host: "127.0.0.1", port: peer.port, pin: peer.pin, proxy: "none" as const },

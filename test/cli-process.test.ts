@@ -145,6 +145,6 @@ function terminalOf(watched: boolean): { terminal: Terminal; said: string[]; tic
     width: 80,
   }
   const never = (): Promise<never> => new Promise(() => undefined)
-  const terminal = { out: output, err: output, now: () => now, read: never, interrupted: never }
+  const terminal = { out: output, err: output, now: () => now, read: never, readBytes: never, interrupted: never }
   return { terminal, said, tick: ms => (now += ms) }
 }

@@ -94,6 +94,54 @@ test("C16 killed between commit and acknowledgement: the evidence is there once,
   expect(count("nonce")).toBe(0)
 })
 
+/** Every message that came before the connection ended, by type. */
+async function cameOver(line: Line): Promise<string[]> {
+  const types: string[] = []
+  for (;;) {
+    const came = await line.any().catch(() => "ended" as const)
+    if (came === "ended") return types
+    types.push(came.type)
+  }
+}
+
+test("C36 killed around a release: whoever has the secret, its entry stands; an entry without a release releases nothing later", async () => {
+  folder = temporaryFolder()
+  let house = await start()
+  const joined = await attester.join(house)
+  joined.socket.terminate()
+  const who = { attester: attester.attester, name: "disk-key" }
+  const put = { ...who, tier: "warning", by: "Olga", reason: "r", secret: "AAAA" } as const
+  await house.admin.call("secret-put", put)
+  let given = 0
+  for (const table of ["evidence", "secret_release", "evidence", "secret_release"]) {
+    const line = await Line.dial(house.port)
+    await attester.prove(line)
+    await line.send({ type: "want", secret: "disk-key" })
+    const challenge = await line.next("challenge")
+    const evidence = await attester.answer(line, challenge)
+    const before = count(table)
+    await submit(line, challenge.id, evidence)
+    while (count(table) === before) await new Promise(resolve => setImmediate(resolve))
+    house.child.kill("SIGKILL")
+    expect(await house.ended).toBe("SIGKILL")
+    given += (await cameOver(line)).filter(type => type === "released").length
+    const entries = count("secret_release")
+    expect(entries).toBeGreaterThanOrEqual(given)
+    expect(count("leaf WHERE kind = 'secret-released'")).toBe(entries)
+
+    house = await start()
+    const again = await Line.dial(house.port)
+    await attester.prove(again)
+    await submit(again, challenge.id, evidence)
+    expect(await again.next("acknowledged")).toMatchObject({ evidence: digestOf(evidence) })
+    expect(count("secret_release"), "old evidence releases nothing").toBe(entries)
+    again.socket.terminate()
+  }
+  const { secrets } = await house.admin.call("secret-list", { skip: 0 })
+  expect(secrets).toMatchObject([{ name: "disk-key", releases: count("secret_release") }])
+  expect(count("secret_release")).toBeGreaterThanOrEqual(2)
+})
+
 test("SIGTERM: agents are told, sockets are gone, the store is closed, and the exit is clean", async () => {
   folder = temporaryFolder()
   const house = await start()

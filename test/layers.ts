@@ -64,7 +64,7 @@ const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/
 /** What `attestation/` may take from node:crypto: it computes, it draws no lots. */
 const cryptoNames = words(`
   createHash createHmac hash verify timingSafeEqual createPublicKey createPrivateKey KeyObject X509Certificate
-  publicEncrypt constants createCipheriv diffieHellman
+  publicEncrypt constants createCipheriv createDecipheriv diffieHellman
 `)
 
 /** Names under which the clock, chance, the environment and the world are found without an import. */

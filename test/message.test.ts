@@ -37,6 +37,7 @@ const fromAttester: FromAttester[] = [
   { type: "enrol", invitation: bytes32, identity, label: "host" },
   { type: "activated", secret: bytes32, audit: null },
   { type: "hashed", challenge: "ab".repeat(16) },
+  { type: "want", secret: "disk-key" },
   evidence,
   { ...evidence, challenge: null },
   { type: "declined", challenge: id, reason: "busy" },
@@ -50,6 +51,8 @@ const toAttester: ToAttester[] = [
   { type: "acknowledged", evidence: digest, tier: "warning", nextSeconds: 60 },
   { type: "resend", after: digest },
   { type: "resend", after: null },
+  { type: "released", secret: "disk-key", evidence: digest, credential, sealed: "AAAA" },
+  { type: "withheld", secret: "disk-key", reason: "not yet", hint: "later" },
   { type: "refused", evidence: null, findings: [{ id: "log.replay", component: "a", seen: "b", wanted: "c" }] },
   goodbye,
 ]

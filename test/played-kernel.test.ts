@@ -15,6 +15,7 @@ import { Host } from "../agent/host.ts"
 import { KnownPrefix } from "../agent/outbox.ts"
 import { Spool } from "../agent/spool.ts"
 import { Standing } from "../agent/standing.ts"
+import { Wishes } from "../agent/wishes.ts"
 import { judgeBoot } from "../attestation/appraise/boot.ts"
 import { readResult } from "../attestation/appraise/result.ts"
 import { propose, type Reference } from "../attestation/pins/reference.ts"
@@ -289,7 +290,14 @@ describe("through a collector", () => {
     const say = (): void => undefined
     const { host, port, pin, ak } = enrolment
     const parts = {
-      ...{ attester, say, random: () => 0, known: new KnownPrefix(), standing: new Standing(Date.now) },
+      ...{
+        attester,
+        say,
+        random: () => 0,
+        known: new KnownPrefix(),
+        standing: new Standing(Date.now),
+        wishes: new Wishes(),
+      },
       spool: await Spool.open(join(folder, "spool"), { evidence: 10, bytes: 1 << 26, horizon: 86_400_000 }, say),
       who: { attester: enrolment.attester, ak },
       endpoint: { host, port, pin: fromHex(pin), proxy: "none" as const },

@@ -25,6 +25,7 @@ export async function record(
     out: output(out, watched),
     err: output(err, watched),
     read: async (_prompt, limit) => input.slice(0, limit),
+    readBytes: async limit => new Uint8Array(Buffer.from(input).subarray(0, limit)),
     now: () => Date.parse(now),
     interrupted: () => new Promise(() => undefined),
   }

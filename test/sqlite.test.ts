@@ -64,6 +64,9 @@ const rows = [
   "INSERT INTO gap_plan VALUES (1, 'g', 'o', '2026-01-01', 'b', 'r', 1)",
   "INSERT INTO leaf VALUES (0, 'k', 1, 1, zeroblob(32))",
   "INSERT INTO restoration VALUES (1, 1, 'b', 'r', 1)",
+  "INSERT INTO secret VALUES (1, 'a', 'n', 'affirming', 'b', 'r', 1)",
+  "INSERT INTO secret_withdrawal VALUES (1, 'b', 'r', 1)",
+  "INSERT INTO secret_release VALUES ('d', 1, 1)",
 ]
 
 test("C14 evidence, enrolments and results are neither changed, deleted nor replaced", () => {

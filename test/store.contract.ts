@@ -9,6 +9,7 @@ import { leafHash, rootOver } from "../attestation/vault/tree.ts"
 import { toBase64 } from "../attestation/wire/text.ts"
 import type { Enrolment, Entry, Invitation, Nonce, Place, Recorded, Store } from "../collector/store.ts"
 import type { AdmittedCertificate } from "../collector/trust.ts"
+import { describeSecrets } from "./store-secrets.contract.ts"
 
 const hex = (bytes: number): string => randomBytes(bytes).toString("hex")
 const name = (): string => `000b${hex(32)}`
@@ -378,6 +379,11 @@ export function describeStore(kind: string, open: () => Promise<Store>): void {
       for (const each of ["one", "two"]) await store.refer(attester, hex(32), 1, bytes(each))
       expect(text((await store.reference(attester)) ?? new Uint8Array())).toBe("two")
     })
+  })
+
+  describe(`${kind}: secrets`, () => {
+    const enrolAgain = async (attester: string): Promise<void> => void (await enrolled(attester))
+    describeSecrets({ store: () => store, enrolled, enrolAgain, entry, nonceFor })
   })
 
   describe(`${kind}: vault`, () => {

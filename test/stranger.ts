@@ -30,6 +30,7 @@ export const messages = (
   evidence: { type: "evidence", challenge: null, envelope: 40, logs: [{ name: "assay", offset: 0, length: 4 }] },
   declined: { type: "declined", challenge: "0".repeat(32), reason: "no" },
   hashed: { type: "hashed", challenge: "0".repeat(32) },
+  want: { type: "want", secret: "disk-key" },
   goodbye: { type: "goodbye", reason: "no", retryAfterSeconds: 1 },
   who: { type: "who", token, attester },
   ask: {

@@ -166,6 +166,9 @@ function lacking(): Asked {
     "gap-plan": { gap: "g", owner: "Olga", closes: "2030-01-01", by, reason },
     causes: {},
     clear: { attester, by, reason },
+    "secret-put": { attester, name: "disk-key", tier: "affirming", by, reason, secret: "AAAA" },
+    "secret-list": { skip: 0 },
+    "secret-withdraw": { attester, name: "disk-key", by, reason },
     restored: { by, reason },
   }
 }

@@ -7,6 +7,7 @@ import { readJson, writeJson } from "../wire/json.ts"
 import { base64, base64Exactly, count, hex, line } from "../wire/text.ts"
 import { envelopeLimit } from "./dsse.ts"
 import { audit, logLimits, tpmName } from "./evidence.ts"
+import { sealedLimit, secretName } from "./release.ts"
 
 /** WebSocket subprotocol, paths and bounds. */
 export const subprotocol = "assay.v1"
@@ -68,6 +69,8 @@ const fromAttester = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("declined"), challenge: hex(16), reason: line(512) }),
   /** the first step of a full challenge is done: everything was read again, between two records with its nonce */
   z.strictObject({ type: z.literal("hashed"), challenge: hex(16) }),
+  /** a secret is wanted that is kept for this attester: a challenge follows, and after its answer `released` or `withheld` */
+  z.strictObject({ type: z.literal("want"), secret: secretName }),
   goodbye,
 ])
 export type FromAttester = z.infer<typeof fromAttester>
@@ -97,6 +100,16 @@ const toAttester = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("acknowledged"), evidence: digest, tier, nextSeconds: count(86_400) }),
   /** evidence is missing: all that was acknowledged after this one is wanted once more, oldest first, or all that is kept */
   z.strictObject({ type: z.literal("resend"), after: digest.nullable() }),
+  /** what was wanted, for the sake of this evidence; the credential holds the key that it is sealed with (`release.ts`) */
+  z.strictObject({
+    type: z.literal("released"),
+    secret: secretName,
+    evidence: digest,
+    credential,
+    sealed: base64(sealedLimit),
+  }),
+  /** what was wanted is not given: why, and what to do, for people */
+  z.strictObject({ type: z.literal("withheld"), secret: secretName, reason: line(512), hint: line(512) }),
   z.strictObject({ type: z.literal("refused"), evidence: digest.nullable(), findings: z.array(finding).max(64) }),
   goodbye,
 ])

@@ -50,7 +50,21 @@ function decidedIn(path: string, { position, kind, file }: Row): Decided {
   return { at, kind, file, about: aboutOf(readFileSync(join(path, file), "utf8")) }
 }
 
-const told = ["gap", "label", "name", "maker", "owner", "closes", "before", "retention", "by", "reason"] as const
+const told = [
+  "gap",
+  "label",
+  "name",
+  "secret",
+  "tier",
+  "why",
+  "maker",
+  "owner",
+  "closes",
+  "before",
+  "retention",
+  "by",
+  "reason",
+] as const
 
 /** The origin, version and change of a note; who signed an approval; the telling members of whatever is JSON. */
 export function aboutOf(text: string): string {

@@ -159,6 +159,7 @@ function compareRows(db: Database, fault: Fault): void {
     ["evidence", "evidence"],
     ["result", "evidence"],
     ["enrolment", "enrolment"],
+    ["secret-released", "secret_release"],
   ] as const) {
     const leaves = one(`SELECT count(*) AS n FROM leaf WHERE kind = '${what}'`)
     const there = one(`SELECT count(*) AS n FROM ${rows}`)

@@ -221,6 +221,7 @@ export const messages = {
     told({ type: "activated", secret: token, audit: null }),
     told({ type: "activated", secret: token, audit: payloads[0]?.quote.audit ?? null }),
     told({ type: "hashed", challenge: id }),
+    told({ type: "want", secret: "disk-key" }),
     told(announced),
     told({ ...announced, challenge: null, envelope: 1 }),
     told({ type: "declined", challenge: id, reason: "the TPM is busy" }),
@@ -242,6 +243,8 @@ export const messages = {
     }),
     told({ type: "acknowledged", evidence: digest, tier: "warning", nextSeconds: 300 }),
     told({ type: "resend", after: digest }),
+    told({ type: "released", secret: "disk-key", evidence: digest, credential, sealed: token }),
+    told({ type: "withheld", secret: "disk-key", reason: "not yet", hint: "later" }),
     told({ type: "refused", evidence: digest, findings: [noted] }),
   ],
   fromVerifier: [

@@ -25,6 +25,7 @@ import { bootLogs } from "./boot-logs.ts"
 import { certificates } from "./certificates.ts"
 import { governance } from "./governance.ts"
 import { machine } from "./machine.ts"
+import { release } from "./release.ts"
 import * as seed from "./seeds.ts"
 import { Broken, type Target } from "./target.ts"
 
@@ -234,6 +235,6 @@ const people: readonly Target[] = [
 
 /** Every target, in the order in which they are run. */
 export const targets: readonly Target[] = [
-  ...[...tpm, certificates, ...evidence, ...bootLogs, ...messages],
+  ...[...tpm, certificates, ...evidence, ...bootLogs, ...messages, release],
   ...[...people, ...governance, ...machine],
 ]
