@@ -121,7 +121,10 @@ const diskFull: Case = {
   },
 }
 
-const fill = "dd if=/dev/zero of=/fill bs=1M; dd if=/dev/zero of=/fill-rest bs=4096; sync"
+/** Blocks are taken without being written, then the last of them. */
+const fill = `fallocate -l "$(df --output=avail -B1 / | tail -n 1)" /fill || fallocate -l "$(($(df --output=avail -B1 / | tail -n 1) - 2097152))" /fill
+dd if=/dev/zero of=/fill-rest bs=4096
+sync`
 
 /** What a machine without room answers: as well as ever where nothing is to be written, or that there is no room. */
 async function clearly(site: Site): Promise<string> {
