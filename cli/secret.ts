@@ -97,12 +97,15 @@ async function allOf(office: Office): Promise<KeptRow[]> {
   return secrets
 }
 
-function writeKept(out: Output, { name, attester, tier, by, reason, at, releases, last }: KeptRow): void {
+function writeKept(out: Output, given: KeptRow): void {
+  const { name, attester, label, tier, by, reason, at, releases, last } = given
   const when = tier === "affirming" ? "affirming only" : "affirming or a warning"
   const times = releases === 1 ? "once" : `${releases} times`
   const released = last === null ? "never released" : `released ${times}, last ${last}`
   out.write(`  ${out.style("strong", name)}  ${when}, ${released}\n`)
-  out.write(`    for  ${attester}\n    by   ${plain(by)} on ${at}: ${plain(reason)}\n`)
+  out.write(
+    `    for  ${attester}, which calls itself ${plain(label, 32)}\n    by   ${plain(by)} on ${at}: ${plain(reason)}\n`,
+  )
 }
 
 export const secretWithdraw = command({

@@ -3,6 +3,7 @@ import { fromBase64 } from "../attestation/wire/text.ts"
 import { CallFailed, type Handlers } from "../local/call.ts"
 import type { Office } from "./administer.ts"
 import type { SecretRow } from "./secret.ts"
+import type { Store } from "./store.ts"
 import type { CollectorVerbs } from "./verbs.ts"
 
 type Handler = Handlers<CollectorVerbs>
@@ -37,12 +38,13 @@ async function put(office: Office, find: Find, request: Request<"secret-put">): 
 
 async function list({ parts: { store } }: Office, skip: number): Promise<Answer<"secret-list">> {
   const all = await store.secrets()
-  const secrets = all.slice(skip, skip + pageLimit).map(shown)
+  const secrets = await Promise.all(all.slice(skip, skip + pageLimit).map(each => shown(store, each)))
   return { secrets, next: skip + pageLimit < all.length ? skip + pageLimit : null }
 }
 
-const shown = ({ at, last, ...rest }: SecretRow) => ({
-  ...{ ...rest, at: instantOf(at), last: last === null ? null : instantOf(last) },
+const shown = async (store: Store, { at, last, ...rest }: SecretRow) => ({
+  ...{ ...rest, label: (await store.enrolment(rest.attester))?.label ?? "" },
+  ...{ at: instantOf(at), last: last === null ? null : instantOf(last) },
 })
 
 async function withdraw(

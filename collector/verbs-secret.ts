@@ -12,6 +12,8 @@ const whom = line(253).min(1)
 /** A secret that is kept, without its bytes; `releases` since it was put, and when last. */
 const kept = z.strictObject({
   attester: tpmName,
+  /** what it calls itself: anybody may have written it */
+  label: line(253),
   name: secretName,
   tier: z.enum(releaseTiers),
   by: person,

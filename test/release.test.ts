@@ -3,7 +3,7 @@
  * docs/the-protocol.md says. The conditions one by one: store.contract.ts. Our own agent: release-agent.test.ts.
  */
 import { createDecipheriv } from "node:crypto"
-import { readdirSync, readFileSync, rmSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest"
@@ -276,6 +276,26 @@ describe("whose it is", () => {
     expect(readFileSync(key).equals(before)).toBe(false)
     await obtain()
   })
+})
+
+test("the key at rest lies where the configuration says, and one that is none is refused with the fix", async () => {
+  const own = temporaryFolder()
+  const key = join(own, "credential")
+  const elsewhere = await startHouse(own, `secrets = { key = "${key}" }\n`)
+  onTestFinished(async () => {
+    await elsewhere.stop()
+    removeFolder(own)
+  })
+  ;(await other.join(elsewhere)).close()
+  const given = { attester: other.attester, name: "disk-key", tier: "warning", by: "Olga", reason: "r" } as const
+  const keep = () => elsewhere.admin.call("secret-put", { ...given, secret: toBase64(secret) })
+  await expect(keep()).rejects.toMatchObject({ message: `secrets cannot be kept: there is no key in ${key}` })
+  writeFileSync(key, Buffer.alloc(31))
+  await expect(keep()).rejects.toThrow("holds 31 bytes, not 32")
+  expect((await elsewhere.admin.call("secret-list", { skip: 0 })).secrets).toEqual([])
+  writeFileSync(key, Buffer.alloc(32, 9))
+  await keep()
+  expect(readdirSync(join(own, "state"))).not.toContain("secrets.key")
 })
 
 async function sayHello(on: Line): Promise<Challenge> {
