@@ -2,7 +2,16 @@
  * Does a workstation get its secret? Our whole agent, broker and collector on a software TPM, asked by the command as a person would; and a
  * collector of before, that does not know the wish. What a stranger is given: release.test.ts.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -101,6 +110,15 @@ test("C34 C35 C36 a person puts a secret, the machine gets it by an answer that 
   expect(await machine("secret get disk-key --out - --json")).toMatchObject({ exit: 2 })
   const both = ["disk-key", "disk-key"].map(name => machine(`secret get ${name} --out -`))
   expect((await Promise.all(both)).map(each => each.out)).toEqual([secret, secret])
+
+  const places = ["agent", "arun", "state", "run"].map(name => join(folder, name))
+  const files = places.flatMap(each => readdirSync(each, { recursive: true, withFileTypes: true }))
+  const kept = files.filter(each => each.isFile()).map(each => readFileSync(join(each.parentPath, each.name)))
+  expect(kept.length).toBeGreaterThan(10)
+  expect(
+    kept.some(each => each.includes(secret)),
+    "it lies nowhere else",
+  ).toBe(false)
 
   await house.admin.call("reference-record", { attester, by: "Olga", ignore: [] })
   writeFileSync(join(model, "weights.safetensors"), "two")

@@ -10,10 +10,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import type { Challenge, ToAttester } from "../attestation/protocol/message.ts"
 import { toBase64 } from "../attestation/wire/text.ts"
 import { openSqlite } from "../collector/sqlite.ts"
+import { cycle } from "./broker-process.ts"
 import { activate, Line, submit } from "./collector-attester.ts"
 import { Attester, digestOf } from "./collector-chain.ts"
 import { type House, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
 import { ekHandle, measurement } from "./evidence-maker.ts"
+import { record } from "./recorder.ts"
 
 type Released = Extract<ToAttester, { type: "released" }>
 
@@ -200,7 +202,7 @@ describe("C35 freshness is checked at the release", () => {
   test("C35 a late answer releases nothing", async () => {
     const late = await openLateHouse()
     const challenge = await want(late.line)
-    expect(await late.line.next("withheld")).toMatchObject({ reason: expect.stringContaining("no answer within 5 s") })
+    expect(await late.line.next("withheld")).toMatchObject({ reason: expect.stringContaining("no answer within 8 s") })
     await submit(late.line, challenge.id, await honest.answer(late.line, challenge))
     await late.line.next("acknowledged")
     const { secrets } = await late.house.admin.call("secret-list", { skip: 0 })
@@ -211,10 +213,10 @@ describe("C35 freshness is checked at the release", () => {
 
 const refusedName = (name: string): Promise<string> => refused(honest, line, name)
 
-/** Another collector, which waits five seconds for an answer. */
+/** Another collector, which waits eight seconds for an answer. */
 async function openLateHouse(): Promise<{ house: House; line: Line }> {
   const own = temporaryFolder()
-  const late = await startHouse(own, "[challenge]\ndeadline = 5\n")
+  const late = await startHouse(own, "[challenge]\ndeadline = 8\n")
   onTestFinished(async () => {
     await late.stop()
     removeFolder(own)
@@ -341,6 +343,26 @@ describe("C36 the entry precedes the release", () => {
   })
 })
 
+test("an entry that its release lost, or a release that lost its entry, is found by the vault's check", async () => {
+  await obtain()
+  const config = join(folder, "check.toml")
+  writeFileSync(config, `state = "${join(folder, "state")}"\nruntime = "${join(folder, "run")}"\n`)
+  const checked = () => record(["vault", "check", "--config", config])
+  expect(await checked()).toMatchObject({ exit: 0 })
+  const db = new DatabaseSync(join(folder, "state/collector.db"), { timeout: 5000 })
+  const [last] = db.prepare("SELECT * FROM secret_release ORDER BY at DESC LIMIT 1").all()
+  const guard = db.prepare("SELECT sql FROM sqlite_schema WHERE name = 'secret_release_no_delete'").get()
+  db.exec(`DROP TRIGGER secret_release_no_delete; DELETE FROM secret_release WHERE evidence = '${last?.["evidence"]}'`)
+  const { exit, err, out } = await checked()
+  expect(exit).not.toBe(0)
+  expect(out + err).toMatch(/\d+ leaves of kind secret-released, and \d+ rows/)
+  db.exec(
+    `INSERT INTO secret_release VALUES ('${last?.["evidence"]}', ${last?.["secret"]}, ${last?.["at"]}); ${guard?.["sql"]}`,
+  )
+  db.close()
+  expect(await checked()).toMatchObject({ exit: 0 })
+})
+
 test("C35 a machine that turned contraindicated since its last good answer gets nothing", async () => {
   await house.admin.call("reference-record", { attester: honest.attester, by: "Olga", ignore: [] })
   await obtain()
@@ -352,4 +374,14 @@ test("C35 a machine that turned contraindicated since its last good answer gets 
   expect(await refused()).toContain("the verdict on this machine is contraindicated")
   expect(releases()).toEqual(before)
   expect((await leaves("secret-withheld")).at(-1)).toMatchObject({ why: "tier", attester: honest.attester })
+
+  await cycle(honest.machine.tpm, "reboot")
+  honest.machine.forget()
+  await honest.machine.append(await honest.machine.epoch("boot"))
+  await honest.machine.append(measurement("a"))
+  line.close()
+  line = await Line.dial(house.collector.port)
+  await honest.prove(line)
+  const { evidence } = await obtain()
+  expect(releases(), "after a boot into what was recorded").toEqual([...before, evidence])
 })
