@@ -77,7 +77,7 @@ describe("the operator's commands", () => {
 
   test("doctor finds everything in order", async () => {
     const { checks } = await json(["doctor", ...own()])
-    const named = ["node", "configuration", "weights model", "broker", "agent", "collector", "clock"]
+    const named = ["node", "configuration", "weights model", "broker", "agent", "room", "collector", "clock"]
     expect(checks.map((each: { what: string; verdict: string }) => [each.what, each.verdict])).toEqual(
       named.map(what => [what, "ok"]),
     )
