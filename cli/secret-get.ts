@@ -11,7 +11,7 @@ import { asJson, command } from "./command.ts"
 import { agentConfiguration, configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
 import { flag, text, wholeNumber } from "./given.ts"
-import { writeJsonLine } from "./terminal.ts"
+import { type Output, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
 export const secretGet = command({
@@ -38,11 +38,15 @@ export const secretGet = command({
     if (json && out === "-")
       throw new Problem("misuse", "the secret and JSON cannot both go to stdout", "name a file: --out FILE")
     const { runtime } = await agentConfiguration(config)
+    const place = out === "-" ? stdout(terminal.out) : await fileAt(out)
     const given = await askAgent(join(runtime, agentSocket), name, deadline * 1000)
-    if (given.kind === "withheld") throw new Problem("unacceptable", `withheld: ${given.reason}`, given.hint)
+      .then(answer => orProblem(answer))
+      .catch(async error => {
+        await place.discard()
+        throw error
+      })
     const secret = fromBase64(given.secret)
-    if (out === "-") terminal.out.write(secret)
-    else await writeSecret(out, secret)
+    await place.keep(secret)
     if (json) writeJsonLine(terminal, { secret: name, evidence: given.evidence, file: out, bytes: secret.length })
     else if (out !== "-") {
       row(terminal.out, "secret", `${name}, ${secret.length} bytes`)
@@ -72,24 +76,39 @@ function notThere(error: unknown): never {
   throw new Problem("failed", "you may not ask the agent", "join the group of its socket, or use sudo")
 }
 
-/** There whole and for this user alone, or as it was; whatever link stood there is replaced, not followed. */
-async function writeSecret(path: string, secret: Uint8Array): Promise<void> {
+type Answer = z.infer<(typeof agentVerbs)["secret"]["answer"]>
+
+function orProblem(answer: Answer): Answer & { readonly kind: "released" } {
+  if (answer.kind === "released") return answer
+  throw new Problem("unacceptable", `withheld: ${answer.reason}`, answer.hint)
+}
+
+/** Where a secret goes: known to be writable before anything is released. */
+type Place = { keep(secret: Uint8Array): Promise<void>; discard(): Promise<void> }
+
+const stdout = (out: Output): Place => ({ keep: async secret => out.write(secret), discard: async () => undefined })
+
+/** A file that is there whole and for this user alone, or as it was; whatever link stood there is replaced, not followed. */
+async function fileAt(path: string): Promise<Place> {
   const beside = `${path}.${randomBytes(4).toString("hex")}`
   const file = await open(beside, "wx", 0o600).catch((error: Error) => {
-    throw new Problem(
-      "failed",
-      `cannot write ${path}: ${error.message}`,
-      "name a file in a folder that you may write to",
-    )
+    const hint = "name a file in a folder that you may write to"
+    throw new Problem("failed", `cannot write ${path}: ${error.message}`, hint)
   })
-  try {
-    await file.writeFile(secret)
-    await file.sync()
-    await rename(beside, path)
-  } catch (error) {
-    await rm(beside, { force: true })
-    throw error
-  } finally {
+  const discard = async (): Promise<void> => {
     await file.close()
+    await rm(beside, { force: true })
   }
+  const keep = async (secret: Uint8Array): Promise<void> => {
+    try {
+      await file.writeFile(secret)
+      await file.sync()
+      await rename(beside, path)
+      await file.close()
+    } catch (error) {
+      await discard()
+      throw error
+    }
+  }
+  return { keep, discard }
 }
