@@ -21,11 +21,19 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     exit = ended
   })
   try {
-    await line.parseAsync(argv, { from: "user" })
+    await line.parseAsync(listing(argv), { from: "user" })
     return exits[exit]
   } catch (error) {
     return exits[explained(error, argv, terminal)]
   }
+}
+
+/** A group of commands that is named alone lists, where it has a list: `assay gaps` is `assay gaps list`. */
+function listing(argv: readonly string[]): readonly string[] {
+  const [word, ...rest] = argv
+  const alone = rest[0]?.startsWith("-") ?? true
+  const helped = rest.includes("-h") || rest.includes("--help")
+  return alone && !helped && commands.some(({ name }) => name === `${word} list`) ? [`${word}`, "list", ...rest] : argv
 }
 
 function program(terminal: Terminal, ended: (exit: Exit) => void): Line {

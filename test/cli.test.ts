@@ -45,6 +45,15 @@ describe("golden sessions", () => {
       expect(out).toContain("Exit codes:")
     })
 
+  test("a group that has a list lists when it is named alone", async () => {
+    for (const word of ["gaps", "pin", "roots", "secret"]) {
+      const missing = ["--config", join(files, "no.toml")]
+      expect(await record([word, ...missing])).toEqual(await record([word, "list", ...missing]))
+      expect((await record([word, "--help"])).out).toContain("list")
+    }
+    expect((await record(["policy"])).err).toContain("assay policy does nothing by itself")
+  })
+
   test("colours follow the verdict where a person watches", async () => {
     const argv = ["verify", ...known, "--nonce", nonce, "--reference", `${files}/reference-before.json`]
     const shown = (await session(argv, { watched: true })).replaceAll("\u001b", "␛")
