@@ -177,6 +177,18 @@ describe("compared with what was recorded of an ordinary boot", () => {
     expect(differing.map(({ component, wanted }) => [component, wanted])).toEqual([[first?.[0], first?.[1]]])
   })
 
+  test("a module is not lost among more files than are told", () => {
+    const reference = referenceOf(ordinary)
+    if (reference.type !== "assay.reference.v2") throw new Error("no list")
+    const told = found(replaced, { ...reference, files: reference.files.slice(0, 1) }).filter(({ id }) => /^files\.(module|unlisted)$/.test(id))
+    expect(told.at(-1)).toMatchObject({ id: "files.unlisted", seen: expect.stringMatching(/^\d+ more$/) })
+    const modules = told.filter(({ id }) => id === "files.module")
+    expect(told.slice(0, modules.length)).toEqual(modules)
+    expect(modules.map(({ component }) => component)).toContain(
+      "/usr/lib/modules/6.1.0-50-amd64/kernel/drivers/net/dummy.ko",
+    )
+  })
+
   test("violations are told with the names that the kernel gave", () => {
     const [violation] = found(violations, referenceOf(violations))
     expect(violation).toMatchObject({ id: "ima.violation", component: "ima", wanted: "none" })

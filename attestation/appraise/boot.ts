@@ -100,16 +100,23 @@ const idOf = (part: string): Finding["id"] =>
 
 const most = 64
 
-/** What was executed or loaded and is not on the list. A file that was listed and not used is no difference. */
+/**
+ * What was executed or loaded and is not on the list. A file that was listed and not used is no difference. Of many, a person reads first what
+ * runs in the kernel, and what has other contents than were listed.
+ */
 export function fileDifferences(pairs: readonly MeasuredFile[], { files, ignored }: Proven): Finding[] {
   const digests = new Set(files.map(([, digest]) => digest))
   const strange = pairs.filter(([path, digest]) => !digests.has(digest) && !ignored.some(each => path.startsWith(each)))
   if (strange.length === 0) return []
   const listed = Map.groupBy(files, ([path]) => path)
-  const found = strange.slice(0, most).map(each => strangeFile(each, listed))
+  const all = strange.map(each => strangeFile(each, listed))
+  const ranked = ranks.flatMap(rank => all.filter(({ id }) => id === rank))
+  const found = ranked.slice(0, most)
   const rest = strange.length - found.length
   return rest > 0 ? [...found, finding("files.unlisted", "files", `${rest} more`, "none")] : found
 }
+
+const ranks = ["files.module", "files.differs", "files.unlisted"] as const
 
 /** Modules of which one boot loaded more than one content: seen without any list. */
 export function replaced(pairs: readonly MeasuredFile[]): Finding[] {
