@@ -180,7 +180,9 @@ describe("compared with what was recorded of an ordinary boot", () => {
   test("a module is not lost among more files than are told", () => {
     const reference = referenceOf(ordinary)
     if (reference.type !== "assay.reference.v2") throw new Error("no list")
-    const told = found(replaced, { ...reference, files: reference.files.slice(0, 1) }).filter(({ id }) => /^files\.(module|unlisted)$/.test(id))
+    const told = found(replaced, { ...reference, files: reference.files.slice(0, 1) }).filter(({ id }) =>
+      /^files\.(module|unlisted)$/.test(id),
+    )
     expect(told.at(-1)).toMatchObject({ id: "files.unlisted", seen: expect.stringMatching(/^\d+ more$/) })
     const modules = told.filter(({ id }) => id === "files.module")
     expect(told.slice(0, modules.length)).toEqual(modules)
