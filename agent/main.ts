@@ -89,7 +89,7 @@ export async function measureOnce(configuration: Configuration, options: OnceOpt
 }
 
 /** Milliseconds in which a collector has let somebody in, or not. */
-const joinDeadline = 120_000
+const joinDeadline = 300_000
 
 async function askRunning(how: "join" | "rotate", { runtime }: Configuration, invitation: Invitation) {
   const opened = await openCaller(join(runtime, agentSocket), agentVerbs, joinDeadline).catch(notRunning)

@@ -20,25 +20,10 @@ import type { Site } from "./site.ts"
 export const opening: readonly Case[] = coldCases
 
 /** In the order in which they run. */
-const everything: readonly Case[] = [
+export const cases: readonly Case[] = [
   ...[...confinedCases, ...idleCases, ...killedCases, ...worldCases, ...protectCases],
   ...[...plainCases, ...alteredCases, ...bootedCases, ...documentCases],
 ]
-
-/** Written and not seen to pass yet. */
-const unseen: ReadonlySet<string> = new Set([
-  "out of memory",
-  "disk full",
-  "PCR 23 reset",
-  "TPM killed",
-  "two power cuts",
-  "documents",
-])
-
-/** Seen to pass. */
-export const cases = everything.filter(({ name }) => !unseen.has(name))
-/** They run by their names alone. */
-export const untried = everything.filter(({ name }) => unseen.has(name))
 
 /** late: what should have come did not, and nothing else was wrong. Such a case is tried once more, after a power cut and a boot. */
 type Result = "passed" | "failed" | "late"

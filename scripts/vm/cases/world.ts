@@ -114,7 +114,7 @@ const diskFull: Case = {
     good(verdict)
     notFound(verdict, /^chain\.gap$/)
     const said = await machine.says(`journalctl -u assay-agent -u assay-broker --since @${since} -o cat --no-pager`)
-    must(/ENOSPC|no space|make room/i.test(said), `nothing was said of the disk:\n${said}`)
+    must(/ENOSPC|no space|room on the disk/i.test(said), `nothing was said of the disk:\n${said}`)
     const damaged = await machine.says("ls /var/lib/assay-agent/spool/damaged | wc -l")
     must(damaged === "0", "the spool is damaged")
     return `meanwhile ${meanwhile}; overall ${verdict.tier} afterwards`
