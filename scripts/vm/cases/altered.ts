@@ -142,7 +142,6 @@ const registerReset: Case = {
   says: "by root: the log does not replay any more, or was written anew",
   leaves: "contraindicated",
   run: async site => {
-    await site.answer() // a connection that has proven nothing is ended at the first refusal
     await site.machine.run("tpm2_pcrreset 23")
     let last = await site.verdict()
     const told = (): string | undefined => last.findings.find(({ id }) => /^log\.(?:replay|rewritten)$/.test(id))?.id
@@ -153,7 +152,9 @@ const registerReset: Case = {
     await until(noticed, 600, "nobody noticed").catch(error => {
       throw new Error(`${String(error)}; the last verdict was:\n${describe(last)}`)
     })
-    return `${last.tier}: ${told()}`
+    const { standing } = await site.status()
+    must(standing.state === "contraindicated", `the machine stands as ${standing.state}:\n${describe(last)}`)
+    return `${last.tier}: ${told()}; the machine stands contraindicated`
   },
 }
 
