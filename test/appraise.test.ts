@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type Appraisal, appraise, type Context, tiers } from "../attestation/appraise/appraise.ts"
 import { custodyIn, readResult, type Result, verdictOf, writeResult } from "../attestation/appraise/result.ts"
-import { nothingProven, propose, type Reference } from "../attestation/pins/reference.ts"
+import { nothingProven, propose, type Reference, writeReference } from "../attestation/pins/reference.ts"
 import type { LogEvent, Measurement } from "../attestation/protocol/event.ts"
 import { finding } from "../attestation/verify/finding.ts"
 import { type VerifiedEvidence, verify } from "../attestation/verify/verify.ts"
@@ -244,6 +244,7 @@ describe("absence is not consent", () => {
   test("C33 a reference of nothing compares nothing", () => {
     const appraisal = judged(evidence.events, { reference: { ...reference, measurements: [] } })
     expect(idsOf(appraisal)).toEqual(["reference.none"])
+    expect(() => writeReference({ ...reference, measurements: [] })).toThrow("a reference of nothing compares nothing")
   })
 
   test("nothing was measured", () => {

@@ -34,6 +34,7 @@ beforeAll(async () => {
   ;[house, honest, thief] = await Promise.all([startHouse(folder, more), Attester.start(), Attester.start("second")])
   await honest.machine.append(measurement("a"))
   line = await honest.join(house)
+  fresh = (await standing()).fresh
 })
 afterAll(async () => {
   await house.stop()
@@ -107,6 +108,8 @@ describe("evidence", () => {
     const theirs = await hello(first, honest.machine)
     const own = await hello(second, honest.machine)
     const mixed = await answer(honest.machine, second, theirs, { sequence: 901n })
+    await submit(second, null, mixed)
+    expect(idsOf(await second.next("refused")), "not as history either").toContain("channel.mismatch")
     await submit(second, own.id, mixed)
     expect(idsOf(await second.next("refused"))).toContain("nonce.mismatch")
     await submit(first, theirs.id, mixed)
@@ -428,14 +431,52 @@ describe("doors", () => {
   })
 })
 
-test("C19 one address may connect so often a minute; another collector's limit is its own", async () => {
+test("C20 one connection more than the bound is not taken in, however patient the collector is", async () => {
+  const own = temporaryFolder()
+  const patient = await startHouse(own, "[limits]\nconnections = 5\ngreeting = 600\n")
+  const opened: Socket[] = []
+  try {
+    const kept = Array.from({ length: 5 }, () => connect(patient.collector.port, "127.0.0.1"))
+    opened.push(...kept)
+    await Promise.all(kept.map(each => new Promise(resolve => each.once("connect", resolve))))
+    for (let i = 0; i < 15; i++) {
+      const more = connect(patient.collector.port, "127.0.0.1")
+      opened.push(more)
+      await new Promise(resolve =>
+        more
+          .on("error", () => undefined)
+          .once("close", resolve)
+          .resume(),
+      )
+    }
+    expect(kept.filter(each => each.destroyed)).toEqual([])
+    kept[0]?.destroy()
+    const line = await dialled(patient.collector.port)
+    line.close()
+  } finally {
+    for (const each of opened) each.destroy()
+    await patient.stop()
+    removeFolder(own)
+  }
+})
+
+/** A line, once a place is free. */
+async function dialled(to: number): Promise<Line> {
+  for (;;) {
+    const found = await Line.dial(to).catch(() => undefined)
+    if (found) return found
+    await delay(5)
+  }
+}
+
+test("C19 C20 one address may connect so often a minute, and who says nothing is not waited for; another collector's limit is its own", async () => {
   const own = temporaryFolder()
   const small = await startHouse(own, "[limits]\naccepts = 3\ngreeting = 1\n")
   try {
     const lines = [await Line.dial(small.collector.port), await Line.dial(small.collector.port)]
     const third = await Line.dial(small.collector.port)
     await expect(Line.dial(small.collector.port)).rejects.toThrow()
-    expect((await third.ending()).reason, "C20 who says nothing is not waited for").toMatch("no first message")
+    expect((await third.ending()).reason, "who says nothing").toMatch("no first message")
     for (const each of lines) each.close()
   } finally {
     await small.stop()

@@ -73,7 +73,7 @@ describe("the chain", () => {
     expect(idsOf(after(first, { same: seenOf(second) }), other)).toEqual(["chain.replayed"])
   })
 
-  test("a predecessor that is not the one seen, or none", async () => {
+  test("M15 a predecessor that is not the one seen, or none", async () => {
     expect(idsOf(after(first), await verified({ sequence: 3n, previous: second.digest }))).toEqual(["chain.gap"])
     expect(idsOf(after(first), await verified({ sequence: 3n }))).toEqual(["chain.gap"])
   })

@@ -13,9 +13,9 @@ import { toBase64 } from "../attestation/wire/text.ts"
 import { type Door, listen } from "../channel/listen.ts"
 import { type Conversation, type Peer } from "../channel/peer.ts"
 import { pages, type Proof } from "../channel/route.ts"
-import { routes } from "../collector/routes.ts"
+import { attesterRoute, routes, type StageName } from "../collector/routes.ts"
 import { verbs } from "../collector/verbs.ts"
-import { enrol, identityOf, type Line } from "./collector-attester.ts"
+import { enrol, hello, identityOf, Line } from "./collector-attester.ts"
 import { Attester } from "./collector-chain.ts"
 import { type House, invitationFrom, removeFolder, startHouse, temporaryFolder } from "./collector-house.ts"
 import { measurement } from "./evidence-maker.ts"
@@ -122,6 +122,42 @@ describe("C37 every row of the collector's routes", () => {
             "goodbye",
           ])
     expect(keptIn(folder), "the store").toEqual(before)
+  })
+})
+
+describe("C37 each message at each stage of a connection that its row does not name", () => {
+  /** A connection of an attester's that is so far. */
+  const stages: Readonly<Record<StageName, () => Promise<Line>>> = {
+    new: () => Line.dial(house.collector.port),
+    greeted: async () => {
+      const other = await Line.dial(house.collector.port)
+      await hello(other, honest.machine)
+      return other
+    },
+    proven: async () => {
+      const other = await Line.dial(house.collector.port)
+      await honest.prove(other)
+      return other
+    },
+    applying: async () => {
+      const other = await Line.dial(house.collector.port)
+      const token = tokenIn(await invitationFrom(house))
+      await other.send(messages(identityOf(thief.machine), thief.attester, token).enrol)
+      await other.next("credential")
+      return other
+    },
+    enrolled: async () => enrol(honest.machine, await invitationFrom(house)),
+  }
+  const all = Object.entries(attesterRoute.says) as [keyof typeof attesterRoute.says, { at: readonly StageName[] }][]
+  const misplaced = (Object.keys(stages) as StageName[]).flatMap(stage =>
+    all.filter(([, { at }]) => !at.includes(stage)).map(([said]) => ({ stage, said })),
+  )
+
+  test.each(misplaced)("$said on a connection that is $stage ends it", async ({ stage, said }) => {
+    const other = await stages[stage]()
+    const token = tokenIn(await invitationFrom(house))
+    await other.send(messages(identityOf(honest.machine), honest.attester, token)[said])
+    expect((await other.ending()).reason).toMatch(/hello must come first|came where another message was due/)
   })
 })
 
