@@ -68,6 +68,7 @@ describe("the package", () => {
     const listing = execFileSync("dpkg-deb", ["--contents", deb], { encoding: "utf8" }).trim().split("\n")
     expect(listing.filter(line => !/^[-d]rw.r.xr.x root\/root|^-rw-r--r-- root\/root/.test(line))).toEqual([])
     expect(field("Depends")).toContain("libtss2-tcti-device0 | libtss2-tcti-device0t64")
+    expect(field("Depends")).toContain("openssl")
     expect(field("Version")).toBe(edition.version)
   })
 

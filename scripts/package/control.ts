@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, "../..")
 
 /**
  * What the package needs, named for Debian 12 and 13 alike. tpm2-tss is opened by name while the broker runs, its
- * libtss2-tcti-device by tpm2-tss itself, so nothing but this list brings them.
+ * libtss2-tcti-device by tpm2-tss itself, so nothing but this list brings them. openssl makes the certificates of TLS.
  */
 const depends = [
   "libc6 (>= 2.28)",
@@ -19,6 +19,7 @@ const depends = [
   "libtss2-rc0 | libtss2-rc0t64",
   "libtss2-tctildr0 | libtss2-tctildr0t64",
   "libtss2-tcti-device0 | libtss2-tcti-device0t64",
+  "openssl",
   "tpm-udev",
   "passwd",
   "systemd (>= 252)",
