@@ -96,15 +96,11 @@ export function checkUnit({ id, load, active, condition }: Unit): Check[] {
   if (id.startsWith("assay-collector") && active === "inactive") return []
   if (load !== "loaded") return [bad(id, "missing", `systemd does not know it (${load})`, again)]
   if (active === "active") return [ok(id, "active")]
-  if (active === "activating")
-    return [
-      bad(
-        id,
-        "note",
-        "starts; it is ready when the first measurement stands",
-        `see what it waits for: journalctl -u ${id}`,
-      ),
-    ]
+  const begins = new Map([
+    ["activating", "starts; it is ready when the first measurement stands"],
+    ["reloading", "reads its configuration anew; it is ready when the machine is measured again"],
+  ]).get(active)
+  if (begins !== undefined) return [bad(id, "note", begins, `see what it waits for: journalctl -u ${id}`)]
   if (active === "failed")
     return [bad(id, "problem", "failed", `see why: journalctl -u ${id} -n 20; then: systemctl restart ${id}`)]
   if (condition === "no")

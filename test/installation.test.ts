@@ -55,6 +55,7 @@ describe("units", () => {
   it.each([
     ["assay-agent.service", "active", "yes", "loaded", ["ok"]],
     ["assay-agent.service", "activating", "yes", "loaded", ["note"]],
+    ["assay-agent.service", "reloading", "yes", "loaded", ["note"]],
     ["assay-agent.service", "failed", "yes", "loaded", ["problem"]],
     ["assay-agent.service", "inactive", "no", "loaded", ["missing"]],
     ["assay-agent.service", "inactive", "yes", "loaded", ["problem"]],

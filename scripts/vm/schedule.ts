@@ -4,8 +4,8 @@
  */
 import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { alteredCases, plainCases, protectCases } from "./cases/altered.ts"
-import { bootedCases } from "./cases/booted.ts"
+import { alteredCases, plainCases, protectCases, resetCases } from "./cases/altered.ts"
+import { bootedCases, rebootCases } from "./cases/booted.ts"
 import { coldCases } from "./cases/cold.ts"
 import { confinedCases } from "./cases/confined.ts"
 import { documentCases } from "./cases/documents.ts"
@@ -22,7 +22,7 @@ export const opening: readonly Case[] = coldCases
 /** In the order in which they run. */
 export const cases: readonly Case[] = [
   ...[...confinedCases, ...idleCases, ...killedCases, ...worldCases, ...protectCases],
-  ...[...plainCases, ...alteredCases, ...bootedCases, ...documentCases],
+  ...[...plainCases, ...alteredCases, ...rebootCases, ...resetCases, ...bootedCases, ...documentCases],
 ]
 
 /** late: what should have come did not, and nothing else was wrong. Such a case is tried once more, after a power cut and a boot. */
@@ -64,7 +64,10 @@ export async function runCases(site: Site, chosen: readonly Case[], artefacts: s
 /** There is no second try of a second try. */
 const last = (row: Row): Row => (row.result === "late" ? { ...row, result: "failed" } : row)
 
-/** A boot takes back what a log of this boot still says; after a failure the power is cut first. */
+/**
+ * A boot takes back what a log of this boot still says, and a second one a reset of the register, which is first stated after the
+ * boot; after a failure the power is cut first.
+ */
 const restored = async (site: Site, artefacts: string, left: Case["leaves"] | "unknown"): Promise<Row> =>
   last(
     await one(
@@ -76,7 +79,11 @@ const restored = async (site: Site, artefacts: string, left: Case["leaves"] | "u
         run: async ({ machine }) => {
           if (machine.running) await (left === "unknown" ? machine.cut() : machine.powerOff())
           await machine.start()
-          const verdict = await site.answer("quick", 600)
+          let verdict = await site.answer("quick", 600)
+          if (verdict.findings.some(({ id }) => id === "pcr.reset-possible")) {
+            await machine.reboot()
+            verdict = await site.answer("quick", 600)
+          }
           good(verdict)
           return `overall ${verdict.tier}`
         },

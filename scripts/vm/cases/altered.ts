@@ -160,5 +160,6 @@ const registerReset: Case = {
 
 export const protectCases: readonly Case[] = [protects]
 export const plainCases: readonly Case[] = [plain]
-/** In this order: the last one may make every answer unauthentic. */
-export const alteredCases: readonly Case[] = [damaged, moduleReplaced, codeEdited, registerReset]
+export const alteredCases: readonly Case[] = [damaged, moduleReplaced, codeEdited]
+/** It makes every answer unauthentic, and shows in the boot after it: only there is the reset's counter stated. */
+export const resetCases: readonly Case[] = [registerReset]

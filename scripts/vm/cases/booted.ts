@@ -93,5 +93,6 @@ const tpmKilled: Case = {
   },
 }
 
+export const rebootCases: readonly Case[] = [rebooted]
 /** In this order: the first power cut takes back what was contraindicated before. */
-export const bootedCases: readonly Case[] = [rebooted, commandLine, secureBootOff, powerCuts, tpmKilled]
+export const bootedCases: readonly Case[] = [commandLine, secureBootOff, powerCuts, tpmKilled]
