@@ -6,6 +6,7 @@ import { createHash } from "node:crypto"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type Appraisal, appraise } from "../attestation/appraise/appraise.ts"
 import type { Endorsement } from "../attestation/appraise/endorsement.ts"
+import { verdictOf } from "../attestation/appraise/result.ts"
 import { writeCertification } from "../attestation/pins/certification.ts"
 import { materialOf } from "../attestation/pins/force.ts"
 import { accept, type Governance, ungoverned } from "../attestation/pins/lineage.ts"
@@ -100,6 +101,12 @@ test("a digest of a pin is what jq and sha256sum make of the log's record", () =
       .update(writeEvent({ ...old, facts: [["version", "550.120"]] }))
       .digest("hex"),
   )
+})
+
+test("C32 a result names the pin that it was judged by, with its version, its digest and who approved it", () => {
+  const { pin: named } = verdictOf(judged(first(), [weights, old]))
+  expect(named).toMatchObject({ origin, version: 1, digest: firstDigest(), previous: null })
+  expect(named?.approved).toEqual(["Grace Hopper", "Mei Lin"])
 })
 
 describe("three people, two of whom must approve", () => {

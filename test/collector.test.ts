@@ -63,7 +63,7 @@ test("an attester joins, answers, and is shown as no better than warning", async
   expect(digestOf(second)).not.toBe(digestOf(evidence))
 })
 
-test("the result is signed by the key that enrolment told, which is not the TLS key, and names its verifier", async () => {
+test("C32 the result is signed by the key that enrolment told, which is not the TLS key, and names evidence, verifier and build", async () => {
   const line = await one.join(house)
   const { judged } = await challenged(line)
   if (judged.kind !== "judged") throw new Error(judged.kind)
@@ -114,7 +114,7 @@ test("a log is sent from where it was acknowledged; what the collector lacks it 
   expect(await asking).toMatchObject({ kind: "judged" })
 })
 
-test("C29 C6 a difference from the recorded reference contraindicates until a named person clears it", async () => {
+test("C29 C6 C32 a difference from the recorded reference contraindicates until a named person clears it", async () => {
   const line = await one.join(house)
   const recorded = await house.admin.call("reference-record", { attester: attester(), by: "Olga", ignore: [] })
   expect(recorded).toMatchObject({ attester: attester() })
@@ -123,7 +123,10 @@ test("C29 C6 a difference from the recorded reference contraindicates until a na
     by: "Olga",
     evidence: recorded.evidence,
   })
-  expect((await challenged(line)).judged).toMatchObject({ tier: "warning" })
+  const { judged } = await challenged(line)
+  expect(judged).toMatchObject({ tier: "warning" })
+  const { payload } = readEnvelope(fromBase64(judged.kind === "judged" ? judged.result : ""))
+  expect(readResult(fromBase64(payload)), "C32").toMatchObject({ reference: recorded.reference })
   await line.next("acknowledged")
   await one.machine.append(measurement("a", [["sha256", "bb"]]))
   expect((await challenged(line)).judged).toMatchObject({ tier: "contraindicated" })

@@ -77,7 +77,7 @@ const rows = routes.flatMap(({ path, says }) =>
 )
 const cases = rows.flatMap(row => wrong[row.needs].map(shown => ({ ...row, shown })))
 
-describe("C37 every row of the collector's routes", () => {
+describe("C15 C37 every row of the collector's routes", () => {
   test.each(cases)(
     "$path $said, which needs $needs, says and changes nothing for a token that is $shown",
     async row => {
