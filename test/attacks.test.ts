@@ -178,6 +178,18 @@ describe("enrolment", () => {
     expect(await refusal({ akPublic: toBase64(file("x.pub").subarray(2)), creation })).toContain(why)
   })
 
+  test("C10 C15 an invitation that is bound to one EK lets in no other", async () => {
+    const accept = { ek: one.attester, by: "Olga", reason: "its delivery note" }
+    const bound = { by: "Olga", purpose: "attester", name: "gpu-1", lifetimeSeconds: null, accept } as const
+    const { invitation } = await site.admin().call("invite", bound)
+    const other = await Line.dial(site.port)
+    const { token } = readInvitation(invitation)
+    await other.send({
+      ...{ type: "enrol", invitation: toBase64(token), identity: identityOf(thief.machine), label: "thief" },
+    })
+    expect((await other.ending()).reason).toBe("the invitation is for another TPM")
+  })
+
   test("an invitation used twice lets in one machine", async () => {
     const invitation = await invited()
     const used = await enrol(one.machine, invitation)
@@ -205,6 +217,18 @@ describe("the log and its PCR", () => {
     await rewrite("a")
     await asked()
     expect(await see()).toMatchObject({ state: "contraindicated", found: expect.arrayContaining(["log.rewritten"]) })
+  })
+
+  test("M7 what was quoted and held back tells, when it comes, that the log has shrunk since", async () => {
+    await boot()
+    await one.machine.append(measurement("bad"))
+    const report = await one.report()
+    await rewrite("a")
+    await asked()
+    expect(await see()).toMatchObject({ state: "warning" })
+    await submit(line, null, report)
+    expect(await line.next("acknowledged")).toMatchObject({ tier: "contraindicated" })
+    expect(await see()).toMatchObject({ state: "contraindicated" })
   })
 
   test("a forged boot id makes no new epoch, and a reset that keeps the boot id is told", async () => {

@@ -301,7 +301,7 @@ describe("frames", () => {
     await other.ending()
   })
 
-  test("a frame of 100 MB is not taken in", async () => {
+  test("C20 a frame of 100 MB is not taken in", async () => {
     const other = await Line.dial(port())
     await hello(other, honest.machine)
     other.socket.send(announce(100, 1 << 20))
