@@ -208,6 +208,21 @@ test("a restarted broker opens a chain that names the one before; one that forgo
   expect(await findingsOf()).toContain("chain.gap")
 })
 
+test("a broker whose state was put back names what was the last evidence once: a gap until a person closes it", async () => {
+  const line = await one.join(house)
+  await challenged(line)
+  await line.next("acknowledged")
+  const once = one.restart()
+  await challenged(line, { predecessor: once })
+  await line.next("acknowledged")
+  one.restart()
+  await challenged(line, { predecessor: once })
+  await line.next("acknowledged")
+  expect(await findingsOf()).toContain("chain.gap")
+  await challenged(line)
+  expect(await findingsOf()).toContain("chain.gap")
+})
+
 test("an attester that declines is told of, and stays connected", async () => {
   const line = await one.join(house)
   const asking = house.admin.call("challenge", { attester: attester(), depth: "full" })

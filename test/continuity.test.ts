@@ -86,6 +86,20 @@ describe("the chain", () => {
     expect(idsOf(after(second, unrelated), restarted)).toEqual(["chain.restarted"])
   })
 
+  test("M14 a new chain that names what was the last evidence once: the state was put back", async () => {
+    const predecessor = { id: first.body.chain.id, sequence: "1", digest: first.digest }
+    const forked = await verified({ ...started, predecessor })
+    const knows = (digest: string): boolean => [first.digest, second.digest].includes(digest)
+    const found = continuity(after(second, { ...unrelated, knows }), forked)
+    expect(found.map(({ id, wanted }) => [id, wanted])).toEqual([
+      ["chain.gap", `after ${second.digest}, the newest that was seen`],
+    ])
+    // that it comes late, behind what followed it, is no such thing
+    const newest = await verified({ ...started, sequence: 2n, previous: forked.digest })
+    const later = after(second, { ...unrelated, newest: seenOf(newest), knows, log: newest.log })
+    expect(idsOf(later, forked)).not.toContain("chain.gap")
+  })
+
   test("a new chain that names nothing, something unknown, or a number without its digest", async () => {
     const id = first.body.chain.id
     for (const predecessor of [

@@ -37,7 +37,8 @@ export function continuity(history: History | "nothing seen", evidence: Verified
   return [...checkChain(history, evidence), ...checkClock(history, evidence), ...checkLog(history, evidence)]
 }
 
-function checkChain({ before, same, newest, knows }: History, { body, digest }: VerifiedEvidence): Finding[] {
+function checkChain({ before, same, newest, knows }: History, evidence: VerifiedEvidence): Finding[] {
+  const { body, digest } = evidence
   const place = `chain ${body.chain.id}, number ${body.chain.sequence}`
   if (same && same.digest !== digest) return [finding("chain.replayed", place, digest, same.digest)]
   if (before) {
@@ -46,14 +47,16 @@ function checkChain({ before, same, newest, knows }: History, { body, digest }: 
   }
   if (!newest) return []
   const predecessor = body.chain.predecessor?.digest ?? null
-  if (body.chain.previous === null && predecessor !== null && knows(predecessor))
+  // an attester whose state was put back names what was the last one then
+  const forgotten = predecessor !== newest.digest && order(newest.clock, evidence.quote.clock) < 0
+  if (body.chain.previous === null && predecessor !== null && knows(predecessor) && !forgotten)
     return [finding("chain.restarted", place, "a new chain", `a continuation of ${predecessor}`)]
   return [
     finding(
       "chain.gap",
       place,
       `after ${body.chain.previous ?? predecessor ?? "nothing"}`,
-      "after evidence that was seen",
+      forgotten ? `after ${newest.digest}, the newest that was seen` : "after evidence that was seen",
     ),
   ]
 }
