@@ -43,14 +43,16 @@ export const instant = z
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "not an instant in UTC")
   .refine(text => Number.isFinite(Date.parse(text)) && new Date(text).toISOString() === text, "no such instant")
 
-export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+/** The same bytes as a Buffer, which spells them: no copy. */
+const viewOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+export const toHex = (bytes: Uint8Array): string => viewOf(bytes).toString("hex")
 export const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "hex"))
-export const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64")
+export const toBase64 = (bytes: Uint8Array): string => viewOf(bytes).toString("base64")
 export const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "base64"))
 
 /** Each byte as the character of its number (ISO 8859-1). */
-export const latin1 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")
+export const latin1 = (bytes: Uint8Array): string => viewOf(bytes).toString("latin1")
 
 /** Whether two byte strings are equal. Public values only; secrets go through `timingSafeEqual`. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
