@@ -4,7 +4,7 @@ import type { CollectorVerbs } from "../collector/verbs.ts"
 import { asJson, command } from "./command.ts"
 import { configOf } from "./configuration.ts"
 import { flag, text } from "./given.ts"
-import { askOffice, type Office } from "./office.ts"
+import { askOffice, everyPage, type Office } from "./office.ts"
 import { type Output, plain, remark, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
@@ -32,15 +32,11 @@ export const gaps = command({
   },
 })
 
-async function allGaps(office: Office): Promise<Gap[]> {
-  const found: Gap[] = []
-  for (let skip: number | null = 0; skip !== null; ) {
-    const page: { gaps: Gap[]; next: number | null } = await office.call("gaps", { skip })
-    found.push(...page.gaps)
-    skip = page.next
-  }
-  return found
-}
+const allGaps = (office: Office): Promise<Gap[]> =>
+  everyPage(
+    skip => office.call("gaps", { skip }),
+    page => page.gaps,
+  )
 
 function writeGap(out: Output, { gap, label, says, holds, plans }: Gap, today: string): void {
   const last = plans.at(-1)

@@ -55,6 +55,20 @@ export async function whichAttester(office: Office, named: string | undefined): 
   )
 }
 
+/** Everything that the office answers page by page. */
+export async function everyPage<P extends { readonly next: number | null }, Row>(
+  ask: (skip: number) => Promise<P>,
+  rowsOf: (page: P) => readonly Row[],
+): Promise<Row[]> {
+  const rows: Row[] = []
+  for (let skip: number | null = 0; skip !== null; ) {
+    const page: P = await ask(skip)
+    rows.push(...rowsOf(page))
+    skip = page.next
+  }
+  return rows
+}
+
 type Piece = { readonly length: number; readonly bytes: string }
 
 /** Something that the office gives in pieces, put together. */

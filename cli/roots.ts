@@ -9,7 +9,7 @@ import { asJson, command } from "./command.ts"
 import { configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
 import { flag, hex32, text } from "./given.ts"
-import { askOffice, type Office } from "./office.ts"
+import { askOffice, everyPage, type Office } from "./office.ts"
 import { type Output, plain, remark, type Terminal, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
@@ -125,15 +125,11 @@ function listKnown(terminal: Terminal, json: boolean): "good" {
   return "good"
 }
 
-async function listAll(office: Office): Promise<AdmittedRow[]> {
-  const all: AdmittedRow[] = []
-  for (let skip: number | null = 0; skip !== null; ) {
-    const page: z.infer<CollectorVerbs["roots-list"]["answer"]> = await office.call("roots-list", { skip })
-    all.push(...page.certificates)
-    skip = page.next
-  }
-  return all
-}
+const listAll = (office: Office): Promise<AdmittedRow[]> =>
+  everyPage(
+    skip => office.call("roots-list", { skip }),
+    page => page.certificates,
+  )
 
 function writeRow(out: Output, { fingerprint, maker, approval, at }: AdmittedRow, what: string): void {
   const word = approval === "listed" ? "listed" : `by ${plain(approval.by)}: ${plain(approval.reason)}`

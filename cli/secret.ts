@@ -3,13 +3,12 @@ import { z } from "zod"
 import { secretLimit, secretName } from "../attestation/protocol/release.ts"
 import { toBase64 } from "../attestation/wire/text.ts"
 import { releaseTiers } from "../collector/secret.ts"
-import type { CollectorVerbs } from "../collector/verbs.ts"
 import type { KeptRow } from "../collector/verbs-secret.ts"
 import { asJson, command } from "./command.ts"
 import { configOf } from "./configuration.ts"
 import { Problem } from "./exit.ts"
 import { flag, text } from "./given.ts"
-import { askOffice, type Office } from "./office.ts"
+import { askOffice, everyPage, type Office } from "./office.ts"
 import { type Output, plain, remark, type Terminal, writeJsonLine } from "./terminal.ts"
 import { row } from "./verdict.ts"
 
@@ -87,15 +86,11 @@ export const secretList = command({
   },
 })
 
-async function allOf(office: Office): Promise<KeptRow[]> {
-  const secrets: KeptRow[] = []
-  for (let skip: number | null = 0; skip !== null; ) {
-    const page: z.infer<CollectorVerbs["secret-list"]["answer"]> = await office.call("secret-list", { skip })
-    secrets.push(...page.secrets)
-    skip = page.next
-  }
-  return secrets
-}
+const allOf = (office: Office): Promise<KeptRow[]> =>
+  everyPage(
+    skip => office.call("secret-list", { skip }),
+    page => page.secrets,
+  )
 
 function writeKept(out: Output, given: KeptRow): void {
   const { name, attester, label, tier, by, reason, at, releases, last } = given

@@ -5,7 +5,8 @@
  */
 import { randomBytes } from "node:crypto"
 import type { ToAttester } from "../attestation/protocol/message.ts"
-import { releaseSizes, sealSecret } from "../attestation/protocol/release.ts"
+import { sealSecret } from "../attestation/protocol/release.ts"
+import { sealSizes } from "../attestation/wire/sealed.ts"
 import { makeCredential } from "../attestation/tcg/credential.ts"
 import { nameOf, readPublic } from "../attestation/tcg/public.ts"
 import { fromBase64, plainLine, toBase64 } from "../attestation/wire/text.ts"
@@ -84,9 +85,9 @@ function released(
   bytes: Uint8Array,
 ): ToAttester {
   const ek = readPublic(ekPublic)
-  const key = randomBytes(releaseSizes.key)
+  const key = randomBytes(sealSizes.key)
   const { idObject, encryptedSecret } = makeCredential(ek, nameOf(readPublic(akPublic)), key, chanceFor(ek))
-  const sealed = toBase64(sealSecret(bytes, key, randomBytes(releaseSizes.iv), release))
+  const sealed = toBase64(sealSecret(bytes, key, randomBytes(sealSizes.iv), release))
   const credential = { idObject: toBase64(idObject), encryptedSecret: toBase64(encryptedSecret) }
   return { type: "released", secret: release.secret, evidence: release.evidence, credential, sealed }
 }

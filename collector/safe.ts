@@ -2,11 +2,12 @@
  * How do secrets rest? Each sealed with AES-256-GCM under one key that lies in a file of its own, not in the store: a copy of the store, or
  * a backup, discloses none. Who reads both the store and that file reads the secrets. What is kept beside them: `secret.ts`.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { writeJson } from "../attestation/wire/json.ts"
 import { Hinted } from "../attestation/wire/hinted.ts"
+import { sealSizes, sealWith, unsealWith } from "../attestation/wire/sealed.ts"
 import type { Configuration } from "./config.ts"
 import { writeWhole } from "./keys.ts"
 import type { Secret, Unseal } from "./secret.ts"
@@ -21,30 +22,18 @@ export type Safe = {
   readonly unseal: Unseal
 }
 
-const keyBytes = 32
-const ivBytes = 12
-const authTagLength = 16
-const algorithm = "aes-256-gcm"
-
 /** The safe whose key the configuration names; unless it names one, the key is made in the state folder when it is first needed. */
 export function safeIn({ state, secrets: { key } }: Pick<Configuration, "state" | "secrets">): Safe {
   const own = join(state, "secrets.key")
   const path = key === "" ? own : key
   return {
     seal: (secret, bytes) => {
-      if (path === own && !existsSync(own)) writeWhole(own, randomBytes(keyBytes))
-      const iv = randomBytes(ivBytes)
-      const cipher = createCipheriv(algorithm, keyIn(path), iv, { authTagLength })
-      cipher.setAAD(contextOf(secret))
-      return new Uint8Array(Buffer.concat([iv, cipher.update(bytes), cipher.final(), cipher.getAuthTag()]))
+      if (path === own && !existsSync(own)) writeWhole(own, randomBytes(sealSizes.key))
+      return sealWith(keyIn(path), randomBytes(sealSizes.iv), contextOf(secret), bytes)
     },
     unseal: (secret, sealed) => {
       try {
-        const decipher = createDecipheriv(algorithm, keyIn(path), sealed.subarray(0, ivBytes), { authTagLength })
-        decipher.setAAD(contextOf(secret))
-        decipher.setAuthTag(sealed.subarray(-authTagLength))
-        const opened = decipher.update(sealed.subarray(ivBytes, -authTagLength))
-        return new Uint8Array(Buffer.concat([opened, decipher.final()]))
+        return unsealWith(keyIn(path), contextOf(secret), sealed)
       } catch {
         return undefined
       }
@@ -55,9 +44,12 @@ export function safeIn({ state, secrets: { key } }: Pick<Configuration, "state" 
 /** Read each time: a credential of systemd's is renewed by a restart, and a key that is lost is noticed at once. */
 function keyIn(path: string): Uint8Array {
   const key = existsSync(path) ? readFileSync(path) : undefined
-  if (key?.length === keyBytes) return new Uint8Array(key)
-  const problem = key ? `${path} holds ${key.length} bytes, not ${keyBytes}` : `there is no key in ${path}`
-  throw new NoSafe(`secrets cannot be kept: ${problem}`, `put ${keyBytes} random bytes there, or let secrets.key be ""`)
+  if (key?.length === sealSizes.key) return new Uint8Array(key)
+  const problem = key ? `${path} holds ${key.length} bytes, not ${sealSizes.key}` : `there is no key in ${path}`
+  throw new NoSafe(
+    `secrets cannot be kept: ${problem}`,
+    `put ${sealSizes.key} random bytes there, or let secrets.key be ""`,
+  )
 }
 
 /** So that what was put for one machine, name and verdict cannot be moved to another in the store. */

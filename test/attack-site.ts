@@ -2,12 +2,11 @@
  * Where are attacks run? On the product's own commands, each a process: `assay collector` and `assay agent` with its broker, on software TPMs, joined through
  * a relay that can be told to open TLS. What a person would see of it is asked with `assay status` and `assay explain`.
  */
-import { execFileSync } from "node:child_process"
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
-import { createServer as createTls, type TlsOptions } from "node:tls"
+import { createServer as createTls } from "node:tls"
 import { z } from "zod"
 import { type CollectorVerbs, socketName, verbs } from "../collector/verbs.ts"
 import { type Caller, openCaller } from "../local/call.ts"
@@ -15,6 +14,7 @@ import { type Service, startService } from "../scripts/start/child.ts"
 import { removeFolder, temporaryFolder } from "./collector-house.ts"
 import { record } from "./recorder.ts"
 import type { Swtpm } from "./swtpm.ts"
+import { tlsKey } from "./tls-key.ts"
 
 /** What `assay status` says of one machine, as far as tests look. */
 const shown = z.object({
@@ -125,7 +125,7 @@ evidence = { pcrs = [0, 7, 23] }\n`,
 /** A way between machines and the collector that somebody else owns. */
 async function startRelay(relay: Site["relay"], folder: string, inner: () => number) {
   const open = new Set<Socket>()
-  const tls = createTls(keyOf(folder), socket =>
+  const tls = createTls(tlsKey(join(folder, "proxy.pem"), "proxy"), socket =>
     socket.on("data", data => relay.heard.push(data)).on("error", () => undefined),
   )
   const server = createServer(outer => {
@@ -141,23 +141,6 @@ async function startRelay(relay: Site["relay"], folder: string, inner: () => num
   })
   const close = (): void => open.forEach(each => each.destroy())
   return { server, port: await listening(server), close }
-}
-
-function keyOf(folder: string): TlsOptions {
-  const pem = join(folder, "proxy.pem")
-  const made = [
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-subj",
-    "/CN=proxy",
-  ]
-  execFileSync("openssl", [...made, "-keyout", pem, "-out", `${pem}.crt`], { stdio: "ignore" })
-  return { key: readFileSync(pem), cert: readFileSync(`${pem}.crt`) }
 }
 
 const listening = (server: Server): Promise<number> =>

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { stripVTControlCharacters } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { alone } from "./alone.ts"
 
 const root = join(import.meta.dirname, "..")
 const folder = mkdtempSync(join(tmpdir(), "governance-"))
@@ -29,13 +30,6 @@ let code: number | null = null
  */
 function onTerminal(): Promise<number | null> {
   writeFileSync(join(folder, "session"), script)
-  const alone = [
-    ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]),
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-  ]
   const line = "script -qefc 'bash -euo pipefail session' /dev/null; exit $?"
   const child = (session = spawn("unshare", [...alone, "bash", "-c", line], {
     cwd: folder,

@@ -24,6 +24,7 @@ import { nobody } from "../local/supervisor.ts"
 import { removeFolder, temporaryFolder } from "./collector-house.ts"
 import { knock, messages } from "./stranger.ts"
 import { startSwtpm, type Swtpm } from "./swtpm.ts"
+import { tlsKey } from "./tls-key.ts"
 
 const folder = temporaryFolder()
 const over = new AbortController()
@@ -36,19 +37,8 @@ let pin: string
 /** A verifier's key and certificate in one file, and what a configuration calls it. */
 function verifierKey(name: string): { readonly file: string; readonly key: string } {
   const file = join(folder, `${name}.pem`)
-  const made = [
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-subj",
-    `/CN=${name}`,
-  ]
-  execFileSync("openssl", [...made, "-keyout", file, "-out", `${file}.crt`], { stdio: "ignore" })
-  writeFileSync(file, readFileSync(file, "latin1") + readFileSync(`${file}.crt`, "latin1"))
+  const { key, cert } = tlsKey(file, name)
+  writeFileSync(file, Buffer.concat([key, cert]))
   const spki = execFileSync("openssl", ["pkey", "-in", file, "-pubout", "-outform", "DER"])
   return { file, key: createHash("sha256").update(spki).digest("hex") }
 }

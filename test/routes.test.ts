@@ -2,8 +2,6 @@
  * Is there a door, a page or a message that does something for who has not proven what its row demands? Every test here is made from the tables that the
  * servers dispatch by, so a row that is added is knocked at, and one that lets strangers in fails.
  */
-import { execFileSync } from "node:child_process"
-import { readFileSync } from "node:fs"
 import { request } from "node:https"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -21,6 +19,7 @@ import { type House, invitationFrom, removeFolder, startHouse, temporaryFolder }
 import { measurement } from "./evidence-maker.ts"
 import { keptIn } from "./kept.ts"
 import { knock, messages, revealed, type Said } from "./stranger.ts"
+import { tlsKey } from "./tls-key.ts"
 
 const folder = temporaryFolder()
 let house: House
@@ -208,19 +207,6 @@ describe("what these tests are worth", () => {
   }
 
   test("a door that was added and answers everybody is found", async () => {
-    const pem = join(folder, "door.pem")
-    const made = [
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-      "-subj",
-      "/CN=c",
-    ]
-    execFileSync("openssl", [...made, "-keyout", pem, "-out", `${pem}.crt`], { stdio: "ignore" })
     const door: Door = {
       path: "/v1/new",
       who: "verifiers",
@@ -230,7 +216,7 @@ describe("what these tests are worth", () => {
     const serving = await listen({
       ...{ host: "127.0.0.1", port: 0, now: Date.now, farewell: "over", peerCertificates: "not asked", doors: [door] },
       limits: { greeting: 10, connections: 50, accepts: 1000 },
-      tls: { key: readFileSync(pem), cert: readFileSync(`${pem}.crt`) },
+      tls: tlsKey(join(folder, "door.pem"), "c"),
       say: () => undefined,
     })
     try {

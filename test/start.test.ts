@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { stripVTControlCharacters } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { flipByte, makeModel, stageModel } from "../scripts/start/model.ts"
+import { alone } from "./alone.ts"
 
 let folder = ""
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), "start-"))))
@@ -23,13 +24,6 @@ function start(tmp: string, ...args: string[]): ChildProcess {
 /** The same, blind to the processes of everybody else: servers that come and go in other tests are servers of this machine too. */
 function startAlone(tmp: string, ...args: string[]): ChildProcess {
   const environment = { ...process.env, TMPDIR: tmp, NO_COLOR: "1" }
-  const alone = [
-    ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]),
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-  ]
   const line = [...alone, process.execPath, program, ...args]
   return spawn("unshare", line, { env: environment, stdio: ["ignore", "pipe", "inherit"] })
 }

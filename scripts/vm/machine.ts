@@ -19,15 +19,13 @@ import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import { endOf, manufactureTpm } from "../swtpm.ts"
 import { Control, type Ran } from "./control.ts"
+import { Late, until } from "./patience.ts"
 import { Qmp } from "./qmp.ts"
 
 const firmware = "/usr/share/OVMF"
 
 /** Generous: the two cores may be everybody's. Nothing is judged by how long it took, but what does not come at all must end. */
 export const deadlines = { boot: 600, off: 300, script: 600 } as const
-
-/** What did not come in time, where nothing that came was wrong: it may be the load of this machine. */
-export class Late extends Error {}
 
 /** Statuses with which a script may end, and how long it may take. */
 type Bounds = { readonly good?: readonly number[]; readonly seconds?: number }
@@ -289,16 +287,3 @@ export function overlay(base: string, path: string): void {
 
 const appears = (path: string, hopeless: () => boolean = () => false): Promise<void> =>
   until(() => existsSync(path) || hopeless(), 30, `${path} does not appear`)
-
-/** Asks every fifth of a second. @throws Late saying `otherwise` after `seconds` */
-export async function until(
-  holds: () => boolean | Promise<boolean>,
-  seconds: number,
-  otherwise: string,
-): Promise<void> {
-  const end = Date.now() + seconds * 1000
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Late(`${otherwise} (within ${seconds} s)`)
-    await delay(200)
-  }
-}

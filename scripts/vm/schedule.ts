@@ -13,7 +13,7 @@ import { idleCases } from "./cases/idle.ts"
 import { killedCases } from "./cases/killed.ts"
 import { worldCases } from "./cases/world.ts"
 import { type Case, good } from "./case.ts"
-import { Late } from "./machine.ts"
+import { Late } from "./patience.ts"
 import type { Site } from "./site.ts"
 
 /** What every other case begins with. */

@@ -14,7 +14,8 @@ import type { Finding } from "../../attestation/verify/finding.ts"
 import { type CollectorVerbs, socketName, verbs } from "../../collector/verbs.ts"
 import { type Caller, openCaller } from "../../local/call.ts"
 import { type Done, runnerUnder, type Service, startService } from "../start/child.ts"
-import { Late, type Machine } from "./machine.ts"
+import type { Machine } from "./machine.ts"
+import { Late } from "./patience.ts"
 
 export const person = "Ada Lovelace"
 

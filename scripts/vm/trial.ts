@@ -56,7 +56,7 @@ export class Trial {
 
   get #kept(): string {
     const here = import.meta.dirname
-    const own = ["machine.ts", "install.ts", "traces.ts", "cases/cold.ts"]
+    const own = ["machine.ts", "patience.ts", "install.ts", "traces.ts", "cases/cold.ts"]
     const makers = ["root.sh", "image.sh", "initrd.sh", "guest", ...own]
     const inputs = [this.#options.deb, ...makers.map(name => join(here, name)), join(here, "../../collector")]
     return join(cache, `installed-${digestOf(inputs)}`)

@@ -1,6 +1,6 @@
 /** Does the attester come back by itself, whoever ends it? Each part by its own death; no verdict turns because of it. */
 import { type Case, good, must } from "../case.ts"
-import { until } from "../machine.ts"
+import { until } from "../patience.ts"
 import type { Site } from "../site.ts"
 
 type Unit = "assay-agent" | "assay-broker"

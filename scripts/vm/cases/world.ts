@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises"
 import { z } from "zod"
 import { type Case, found, good, must, notFound } from "../case.ts"
-import { until } from "../machine.ts"
+import { until } from "../patience.ts"
 import { describe, type Site } from "../site.ts"
 
 const agentStatus = z.object({
